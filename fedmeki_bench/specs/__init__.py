@@ -1,0 +1,37 @@
+"""Task specifications: what each of the twelve tasks asks, of whom, and how it is split and scored."""
+
+from fedmeki_bench.specs._load import find_task, load_task_file, load_tasks, select_tasks, spec_faults
+from fedmeki_bench.specs._types import (
+    ENCODED_MODALITIES,
+    MODALITIES,
+    PARTS,
+    AnswerForm,
+    Kind,
+    Modality,
+    PaperCounts,
+    Part,
+    Role,
+    Selection,
+    SplitSpec,
+    TaskSpec,
+)
+
+__all__ = [
+    "ENCODED_MODALITIES",
+    "MODALITIES",
+    "PARTS",
+    "AnswerForm",
+    "Kind",
+    "Modality",
+    "PaperCounts",
+    "Part",
+    "Role",
+    "Selection",
+    "SplitSpec",
+    "TaskSpec",
+    "find_task",
+    "load_task_file",
+    "load_tasks",
+    "select_tasks",
+    "spec_faults",
+]
