@@ -1,0 +1,1 @@
+"""Tests, one folder an area; `builders.py` holds what several areas build."""

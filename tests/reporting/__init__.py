@@ -1,0 +1,1 @@
+"""Tests of tables, figures, the leaderboard and the result record they are built from."""
