@@ -1,0 +1,1 @@
+"""The papers' methods and constants, each a small module on the public plug-in API."""

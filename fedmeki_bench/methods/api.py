@@ -200,3 +200,6 @@ class Method(ABC):
     @abstractmethod
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over a state that `state_dict` gave, after `setup`."""
+
+    def close(self) -> None:  # noqa: B027  (most methods have nothing to give back)
+        """Undo what `setup` did to the foundation model, so that another training can start from it."""

@@ -1,0 +1,113 @@
+"""Answers from the foundation model: the likelihood of two fixed answers, or greedy decoding.
+
+Both are deterministic, and an input's answer does not depend on its batch mates. Batches are formed by length and
+halved when memory runs out; neither changes an answer.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fedmeki_bench.data import Inputs
+from fedmeki_bench.methods.alignment import Sequences, answer_ids, length_key, prompt_text
+from fedmeki_bench.methods.api import Answer
+from fedmeki_bench.modeling.foundation import FoundationModel
+from fedmeki_bench.specs import TaskSpec
+
+__all__ = ["answer_by_generation", "answer_by_likelihood", "in_batches"]
+
+YES_NO_TOKENS = 8
+"""Longest generated answer of a yes/no task, in tokens."""
+
+
+def in_batches(
+    inputs: Sequence[Inputs], batch_size: int, answer: Callable[[Sequence[Inputs]], list[Answer]]
+) -> list[Answer]:
+    """Answer all inputs, longest first, in batches of at most `batch_size`, halved whenever memory runs out.
+
+    Longest first: a batch size that is too large fails at once, not at the end.
+    """
+    order = sorted(range(len(inputs)), key=lambda row: length_key(inputs[row]), reverse=True)
+    answers: dict[int, Answer] = {}
+    start = 0
+    while start < len(order):
+        rows = order[start : start + batch_size]
+        try:
+            found = answer([inputs[row] for row in rows])
+        except torch.OutOfMemoryError:
+            if batch_size == 1:
+                raise
+            torch.cuda.empty_cache()
+            batch_size //= 2
+            continue
+        answers.update(zip(rows, found, strict=True))
+        start += len(rows)
+    return [answers[row] for row in range(len(inputs))]
+
+
+@torch.inference_mode()
+def answer_by_likelihood(model: Any, foundation: FoundationModel, task: TaskSpec, batch: Sequence[Inputs], sequences: Sequences) -> list[Answer]:
+    """The likelier of a yes/no task's two answers, with the positive one's share of their probability as score.
+
+    One forward pass where each answer is one token; both share the pass over the prompt in any case. A tie, which
+    real-valued likelihoods all but exclude, is answered with the negative answer.
+    """
+    positive, negative = task.answer.positive, task.answer.negative
+    assert positive is not None and negative is not None
+    prompt = prompt_text(task, batch[0])
+    candidates = [answer_ids(foundation, prompt, text) for text in (positive, negative)]
+    likelihoods = _log_likelihoods(model, foundation, sequences, candidates)
+    difference = likelihoods[0] - likelihoods[1]
+    scores = torch.sigmoid(difference).tolist()
+    return [Answer(positive if one > 0 else negative, round(score, 6)) for one, score in zip(difference.tolist(), scores, strict=True)]
+
+
+def _log_likelihoods(model: Any, foundation: FoundationModel, sequences: Sequences, candidates: Sequence[Sequence[int]]) -> list[Tensor]:
+    longest = max(len(candidate) for candidate in candidates)
+    out = model(
+        inputs_embeds=sequences.embeds,
+        attention_mask=sequences.mask,
+        position_ids=sequences.positions,
+        logits_to_keep=1,
+        use_cache=longest > 1,
+    )
+    first = torch.log_softmax(out.logits[:, -1].double(), dim=-1)
+    totals = []
+    for candidate in candidates:
+        total = first[:, candidate[0]]
+        if len(candidate) > 1:
+            total = total + _continuation(model, foundation, sequences, candidate, out.past_key_values)
+        totals.append(total)
+    return totals
+
+
+def _continuation(model: Any, foundation: FoundationModel, sequences: Sequences, candidate: Sequence[int], cache: Any) -> Tensor:
+    rows, steps = len(sequences.embeds), len(candidate) - 1
+    embeds = foundation.embed(candidate[:-1]).expand(rows, -1, -1)
+    mask = torch.cat([sequences.mask, sequences.mask.new_ones(rows, steps)], dim=1)
+    positions = sequences.positions[:, -1:] + 1 + torch.arange(steps, device=embeds.device)
+    # The cache grows in place with every use, so each answer continues from its own copy of the prompt's.
+    out = model(inputs_embeds=embeds, attention_mask=mask, position_ids=positions, past_key_values=copy.deepcopy(cache))
+    log_probabilities = torch.log_softmax(out.logits.double(), dim=-1)
+    return log_probabilities[:, torch.arange(steps), torch.tensor(candidate[1:])].sum(dim=1)
+
+
+@torch.inference_mode()
+def answer_by_generation(model: Any, foundation: FoundationModel, task: TaskSpec, sequences: Sequences) -> list[Answer]:
+    """Greedy decoding, stopped at the end token or at the task's longest answer; text only, no score."""
+    generated = model.generate(
+        inputs_embeds=sequences.embeds,
+        attention_mask=sequences.mask,
+        max_new_tokens=task.answer.max_new_tokens or YES_NO_TOKENS,
+        do_sample=False,
+        num_beams=1,
+        eos_token_id=foundation.end(),
+        pad_token_id=foundation.tokenizer.pad_token_id,
+    )
+    texts = foundation.tokenizer.batch_decode(generated, skip_special_tokens=True)
+    return [Answer(text.strip()) for text in texts]

