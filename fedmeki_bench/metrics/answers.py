@@ -1,0 +1,168 @@
+"""Answers as text, read as labels. What cannot be read is its own outcome: never guessed, never dropped.
+
+The rule for yes/no, in one sentence: an answer is read only where the answer word itself is given *as an answer*.
+Statements about findings are not interpreted ("there is no effusion" says something, but the parser does not know
+what was asked), nor are other languages, refusals, echoes of the question, or texts that say both. `tests` hold the
+rule as several hundred cases; a change that moves any of them raises `READER_VERSION`, which is part of every
+signature.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+__all__ = ["READER_VERSION", "read_text", "read_yes_no"]
+
+READER_VERSION = 1
+"""Raised whenever the reading of any answer changes: scores read by different versions are not comparable."""
+
+_SYNONYMS = {"yes": ("yes", "yeah", "yep", "yup"), "no": ("no", "nope", "nah")}
+
+_SPECIAL_TOKENS = re.compile(r"<[|/]?[a-z_|]{1,20}[|]?/?>|\[/?inst\]|\[unused[^\]]*\]", re.IGNORECASE)
+_LATEX = re.compile(r"\\(?:boxed|text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
+_ECHO = re.compile(r"\b(?:yes\s*(?:/|or)\s*no|no\s*(?:/|or)\s*yes)\b")
+_MARKER = re.compile(
+    r"(?P<final>final\s+)?(?:answer|response|prediction|verdict|label|output|conclusion)\s*[:：=]"
+    r"|(?P<final_is>final\s+)?\banswer\s+(?:is|would\s+be|should\s+be|must\s+be)\b\s*:?"
+)
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_LIST_MARK = re.compile(r"\W*(?:\(?(?:\d{1,2}|[a-d])[.)]\s)?\W*")
+
+_REFUSAL = re.compile(
+    r"\b(?:sorry|apologi[sz]e|unable|cannot|can\s?not|can['’]?t|couldn['’]?t|could not|don['’]?t know|do not know"
+    r"|not (?:sure|certain|clear|possible|enough|able)|unsure|uncertain|unclear|unknown|undetermined|indeterminate"
+    r"|inconclusive|insufficient|impossible|depends|as an ai|language model|refuse|maybe|perhaps|either|neither)\b"
+)
+_NOT_AN_ANSWER = re.compile(
+    r"\b(?:not|n['’]t|\w+n['’]t|never|without|hardly|nor|if|whether|unless|or|when|means?|would have|than|instead of"
+    r"|rather than|versus|vs|no (?=\w))\b"
+)
+_EMPTY_NO = frozenset(
+    "answer answers basis clear clue comment conclusion conclusive context data definite definitive determination "
+    "diagnosis doubt idea image images info information input longer matter one opinion problem question questions "
+    "reason response signal sense thanks way wonder worries".split()
+)
+"""Nouns with which a leading "no" is no answer at all: "no idea", "no doubt", "no image was provided"."""
+
+
+def _normalise(answer: str) -> str:
+    text = unicodedata.normalize("NFKC", answer)
+    text = _LATEX.sub(r"\1", _SPECIAL_TOKENS.sub("\n", text))
+    # Backspaces and other control characters separate words like any blank; zero-width ones vanish.
+    text = "".join("\n" if c == "\n" else " " if unicodedata.category(c) == "Cc" else c for c in text)
+    text = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    return re.sub(r"[*_`~\"“”„«»]", "", text).casefold()
+
+
+class _Words:
+    """The two answer words of a task, and how they stand in a text."""
+
+    def __init__(self, positive: str, negative: str) -> None:
+        self.meaning: dict[str, bool] = {}
+        for value, word in ((True, positive.casefold()), (False, negative.casefold())):
+            self.meaning.update(dict.fromkeys(_SYNONYMS.get(word, (word,)), value))
+
+    def occurrences(self, text: str) -> list[tuple[bool, int, int, bool]]:
+        """(meaning, start, end, whether it stands alone) of each answer word that is not part of a question."""
+        found = []
+        for match in _WORD.finditer(text):
+            if match.group() not in self.meaning:
+                continue
+            rest = text[match.end() :]
+            if re.match(r"\s*\?", rest):
+                continue
+            # "no" before a word on the same line is a determiner or the start of a clause; "yes" never is.
+            determiner = match.group() == "no" and re.match(r"[^\S\n]*[-–—(]?[^\S\n]*(?!yes|no\b)[^\W_]", rest) is not None
+            dashed = re.match(r"\s+[-–—(]", rest) is not None
+            found.append((self.meaning[match.group()], match.start(), match.end(), not determiner or dashed))
+        return found
+
+
+def _leading(text: str, words: _Words) -> set[bool] | None:
+    """Readings of a text that opens with an answer word; None if it opens with something else."""
+    start = _LIST_MARK.match(text)
+    first = start.end() if start else 0
+    occurrences = words.occurrences(text)
+    if not occurrences or occurrences[0][1] != first:
+        return None
+    meaning, _, end, alone = occurrences[0]
+    if not alone:
+        clause = re.split(r"[.,;:!?\n]", text[end:], maxsplit=1)[0]
+        if _EMPTY_NO.intersection(_WORD.findall(clause)[:4]):
+            return None
+    return {meaning} | {other for other, _, _, other_alone in occurrences[1:] if other_alone}
+
+
+def _anywhere(text: str, words: _Words) -> set[bool]:
+    """Readings of a text that says its answer word later on; empty if a refusal or a condition governs it."""
+    if _REFUSAL.search(text):
+        return set()
+    readings: set[bool] = set()
+    for meaning, start, end, alone in words.occurrences(text):
+        if not alone:
+            continue
+        before = re.split(r"[.,;:!?\n]", text[:start])[-1]
+        if _NOT_AN_ANSWER.search(before):
+            # A negated or conditional answer word ("not a yes", "if yes") makes the whole text doubtful.
+            return set()
+        readings.add(meaning)
+        if re.match(r"\s+or\b", text[end:]):
+            return set()
+    return readings
+
+
+def _section(text: str, words: _Words) -> set[bool]:
+    leading = _leading(text, words)
+    return _anywhere(text, words) if leading is None else leading
+
+
+def read_yes_no(answer: str, *, positive: str = "Yes", negative: str = "No") -> bool | None:
+    """Read an answer as positive (True), negative (False), or unreadable (None).
+
+    What follows "Answer:" and the like is read where there is such a marker ("final answer" before all others); else
+    an answer word that opens the text, whatever explanation follows; else the answer word found in the text, if it is
+    neither negated, nor conditional, nor part of a question or refusal. Contradictions are unreadable.
+
+    Args:
+        answer: the method's text, as decoded.
+        positive: the task's answer for the positive label; "Yes" also admits yeah, yep, yup.
+        negative: the task's answer for the negative label; "No" also admits nope, nah.
+    """
+    words = _Words(positive, negative)
+    text = _ECHO.sub(" ", _normalise(answer))
+    markers = list(_MARKER.finditer(text))
+    if not markers:
+        readings = _section(text, words)
+    else:
+        ends = [marker.start() for marker in markers[1:]] + [len(text)]
+        sections = [(marker, text[marker.end() : end]) for marker, end in zip(markers, ends, strict=True)]
+        final = [part for part in sections if part[0].group("final") or part[0].group("final_is")]
+        readings = set().union(*(_section(body, words) for _, body in final or sections))
+        if not final:
+            before = text[: markers[0].start()]
+            occurrences = words.occurrences(before)
+            if occurrences and occurrences[0][3] and _leading(before, words):
+                readings |= _leading(before, words) or set()
+    return readings.pop() if len(readings) == 1 else None
+
+
+_TEXT_MARKER = re.compile(r"(?:final\s+)?answer\s*[:：]", re.IGNORECASE)
+
+
+def read_text(answer: str) -> str | None:
+    """The words of a free-text answer without its "Answer:" label, blanks squeezed; None if there is no one answer.
+
+    An answer given several times counts once, also where the last repetition was cut short; several different
+    answers, each under a label of its own, are no answer.
+    """
+    text = _SPECIAL_TOKENS.sub(" ", unicodedata.normalize("NFC", answer))
+    text = "".join(" " if unicodedata.category(c) == "Cc" else c for c in text)
+    _, *labelled = _TEXT_MARKER.split(text)
+    parts = [" ".join(part.split()) for part in labelled or [text]]
+    parts = [part for part in parts if any(c.isalnum() for c in part)]
+    if not parts:
+        return None
+    first = parts[0].casefold()
+    repeated = all(part.casefold() == first for part in parts[1:-1]) and first.startswith(parts[-1].casefold())
+    return parts[0] if repeated else None

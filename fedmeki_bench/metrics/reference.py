@@ -1,0 +1,117 @@
+"""Reference rows: what answers that look at nothing but the labels' frequencies would score.
+
+Every score should be read as its distance to the best of these. They are computed from the very labels that are
+scored, so they are the best a constant could do there, not a prediction of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from fedmeki_bench.metrics._types import LabelLike, Prediction, Score
+from fedmeki_bench.metrics.classification import undefined_for_labels
+from fedmeki_bench.metrics.scoring import score_task
+from fedmeki_bench.metrics.signatures import metric_signature
+from fedmeki_bench.specs import TaskSpec
+
+__all__ = ["CONSTANT_ROWS", "best_constant", "reference_rows"]
+
+CONSTANT_ROWS = ("majority", "always-yes", "answer-prior")
+"""The rows that are one fixed answer (for each question type): what a score's distance is measured to."""
+
+
+def _most_frequent(targets: Sequence[str]) -> str:
+    counts = Counter(targets)
+    # Ties go to the first in the alphabet, so that the row does not depend on the order of the items.
+    return min(counts, key=lambda target: (-counts[target], target))
+
+
+def _constant_row(
+    spec: TaskSpec, labels: Sequence[LabelLike], answers: Mapping[str, str], metrics: Sequence[str] | None
+) -> Mapping[str, Score]:
+    predictions = [Prediction(id=label.id, answer=answers[label.id]) for label in labels]
+    return score_task(spec, labels, predictions, bootstrap=0, metrics=metrics).scores
+
+
+def _random_yes_no(labels: Sequence[LabelLike]) -> dict[str, float]:
+    """Expected scores of answers drawn independently as "yes" with the prevalence, exactly.
+
+    Given k positive answers, the true positives are hypergeometric with mean k P / n, and each metric is linear in
+    them; k is binomial. (Precision without a positive answer counts 0, as everywhere; the numerator of MCC has mean 0.)
+    """
+    from scipy.stats import binom
+
+    y_true = np.array([label.target == "yes" for label in labels], dtype=np.bool_)
+    n, positives = len(labels), int(y_true.sum())
+    prevalence = positives / n
+    k = np.arange(n + 1)
+    probability = binom.pmf(k, n, prevalence)
+    values = {
+        "accuracy": prevalence**2 + (1.0 - prevalence) ** 2,
+        "precision": prevalence * (1.0 - (1.0 - prevalence) ** n),
+        "recall": prevalence,
+        "f1": float(np.sum(probability[1:] * 2.0 * k[1:] * prevalence / (positives + k[1:]))),
+        "balanced_accuracy": 0.5,
+        "mcc": 0.0,
+        "auroc": 0.5,
+    }
+    undefined = undefined_for_labels(y_true)
+    return {name: value for name, value in values.items() if name not in undefined}
+
+
+def reference_rows(
+    spec: TaskSpec, labels: Sequence[LabelLike], *, metrics: Sequence[str] | None = None
+) -> dict[str, Mapping[str, Score]]:
+    """Scores of the reference answers, by row and metric, from the labels alone.
+
+    Rows: `majority` (the most frequent answer), `always-yes`, `random at prevalence` (expected values in closed form:
+    answers drawn independently with the labels' frequencies), and for text tasks `answer-prior` (the most frequent
+    answer of each question type). For text tasks the random row has `exact_match` only.
+
+    Args:
+        spec: the task.
+        labels: the labels scored.
+        metrics: text tasks: compute only these.
+    """
+    if not labels:
+        return {}
+    majority = _most_frequent([label.target for label in labels])
+    yes = spec.answer.positive or "Yes"
+    words = {"yes": yes, "no": spec.answer.negative or "No"} if spec.kind == "yes_no" else {majority: majority}
+    rows: dict[str, Mapping[str, Score]] = {
+        "majority": _constant_row(spec, labels, {label.id: words[majority] for label in labels}, metrics),
+        "always-yes": _constant_row(spec, labels, {label.id: yes for label in labels}, metrics),
+    }
+    if spec.kind == "yes_no":
+        expected = _random_yes_no(labels)
+    else:
+        shares = np.array(list(Counter(label.target for label in labels).values())) / len(labels)
+        expected = {"exact_match": float(np.sum(shares**2))} if metrics is None or "exact_match" in metrics else {}
+        by_type: dict[str | None, list[str]] = {}
+        for label in labels:
+            by_type.setdefault(label.question_type, []).append(label.target)
+        prior = {question_type: _most_frequent(targets) for question_type, targets in by_type.items()}
+        rows["answer-prior"] = _constant_row(
+            spec, labels, {label.id: prior[label.question_type] for label in labels}, metrics
+        )
+    rows["random at prevalence"] = {
+        name: Score(value, None, None, metric_signature(name, spec.kind)) for name, value in expected.items()
+    }
+    return rows
+
+
+def best_constant(rows: Mapping[str, Mapping[str, Score]], metric: str) -> tuple[str, float] | None:
+    """The constant row with the highest value of a metric, and that value; None if none of them has it.
+
+    Args:
+        rows: as from `reference_rows`.
+        metric: name of a metric of which higher is better.
+    """
+    values = [(rows[name][metric].value, name) for name in CONSTANT_ROWS if name in rows and metric in rows[name]]
+    if not values:
+        return None
+    best = max(value for value, _ in values)
+    return next(name for value, name in values if value == best), best
