@@ -1,0 +1,148 @@
+"""What prepare will do for each task, known from metadata alone: items, missing files, parts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fedmeki_bench.data._split import Partition, draw_test, grouped, hash_order
+from fedmeki_bench.sources import Item, Source, find_source
+from fedmeki_bench.specs import TaskSpec
+
+__all__ = ["Planner", "TaskPlan", "Unavailable"]
+
+SIMULATED = "SIMULATED.json"
+"""File at the root of a simulated corpus."""
+
+
+class Unavailable(Exception):
+    """A task cannot be prepared from this root; the message says why. Never leaves this package."""
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """One task's items and parts before anything is decoded.
+
+    Attributes:
+        spec: the spec, with the scheme in force.
+        source: its adapter.
+        folder: where the source was found.
+        simulated: the folder lies in a simulated corpus.
+        items: the items with all files present, by id; repeats only under the released scheme.
+        missing: record to the first file that is not there.
+        missing_items: items that refer to those records.
+        left_out: rows that are no item, by reason.
+        partition: the part of every item.
+    """
+
+    spec: TaskSpec
+    source: Source
+    folder: Path
+    simulated: bool
+    items: Mapping[str, Item]
+    missing: Mapping[str, str]
+    missing_items: int
+    left_out: Mapping[str, int]
+    partition: Partition
+
+
+class Planner:
+    """Plans tasks below one root; plans that others depend on are made once.
+
+    Args:
+        root: folder with the raw data sets.
+        tasks: all specs a plan may refer to.
+    """
+
+    def __init__(self, root: Path, tasks: Mapping[str, TaskSpec]) -> None:
+        self._root = root
+        self._tasks = tasks
+        self._plans: dict[str, TaskPlan | Unavailable] = {}
+
+    def plan(self, task: str) -> TaskPlan:
+        """The plan of a task.
+
+        Raises:
+            Unavailable: its source or all its files are missing, or no item is left.
+            FaultsError: the source's metadata are faulty.
+        """
+        if task not in self._plans:
+            try:
+                self._plans[task] = self._make(self._tasks[task])
+            except Unavailable as reason:
+                self._plans[task] = reason
+        known = self._plans[task]
+        if isinstance(known, Unavailable):
+            raise known
+        return known
+
+    def _make(self, spec: TaskSpec) -> TaskPlan:
+        source = find_source(spec.source)
+        folder = source.find(self._root)
+        if folder is None:
+            raise Unavailable(f"{spec.source} not found below the root (looked for {source.layout})")
+        listing = source.listing(folder, spec.selection)
+        items = listing.items
+        left_out = dict(listing.left_out)
+        released = spec.split.scheme == "released"
+        if not released:
+            items = tuple(item for item in items if item.repeat_of is None)
+            if len(items) < len(listing.items):
+                left_out["rows that repeat an image"] = len(listing.items) - len(items)
+        records = sorted({item.record for item in items})
+        missing = source.missing(folder, records)
+        present = [item for item in items if item.record not in missing]
+        if not present:
+            first = next(iter(missing.values()), "none")
+            raise Unavailable(f"none of the {len(records)} files that {spec.source} refers to is there (first missing: {first})")
+        partition = self._partition(spec, present, listing.rows)
+        if "test" not in partition.parts.values():
+            reasons = "; ".join(f"{count} {reason}" for reason, count in partition.reasons.items())
+            raise Unavailable(f"no test item is left of {len(present)} ({reasons or 'too few groups to divide'})")
+        return TaskPlan(
+            spec=spec,
+            source=source,
+            folder=folder,
+            simulated=any((place / SIMULATED).is_file() for place in (folder, *folder.resolve().parents)),
+            items={item.id: item for item in present},
+            missing=missing,
+            missing_items=len(items) - len(present),
+            left_out=left_out,
+            partition=partition,
+        )
+
+    def _partition(self, spec: TaskSpec, items: Sequence[Item], rows: Sequence[str | None]) -> Partition:
+        if spec.role == "training":
+            return grouped(items, spec.split)
+        taken = {other: self._training_groups(other) for other in spec.split.disjoint_from}
+        return draw_test(items, spec, taken, order=hash_order(spec.split.seed, (item.id for item in items)))
+
+    def _training_groups(self, task: str) -> frozenset[str]:
+        """Groups in the private, public and development parts of a task; none if it is not available here."""
+        try:
+            plan = self.plan(task)
+        except Unavailable:
+            return frozenset()
+        parts = plan.partition.parts
+        return frozenset(plan.items[name].group for name, part in parts.items() if part not in ("test", "unused"))
+
+    def depends(self, spec: TaskSpec) -> dict[str, str]:
+        """Partition hashes of the tasks this one must be disjoint from, as far as they are available."""
+        hashes = {}
+        for other in spec.split.disjoint_from:
+            known = self._plans.get(other)
+            if isinstance(known, TaskPlan):
+                hashes[other] = known.partition.hash
+        return hashes
+
+
+def without(partition: Partition, dropped: frozenset[str]) -> Partition:
+    """The partition less some items; the others keep their parts."""
+    return replace(partition, parts={name: part for name, part in partition.parts.items() if name not in dropped})
+
+
+def part_counts(partition: Partition) -> Counter[str]:
+    """Items by part."""
+    return Counter(partition.parts.values())
