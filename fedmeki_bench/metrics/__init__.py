@@ -1,6 +1,14 @@
-"""Scores from answers and labels alone: extraction, metrics, intervals, paired tests. No torch, no data beyond labels."""
+"""Scores from answers and labels alone, without torch: reading, metrics, intervals, paired tests."""
 
-from fedmeki_bench.metrics._types import ItemStatistics, LabelLike, LabelRow, Prediction, Score, Scoring, TaskScores
+from fedmeki_bench.metrics._types import (
+    ItemStatistics,
+    LabelLike,
+    LabelRow,
+    Prediction,
+    Score,
+    Scoring,
+    TaskScores,
+)
 from fedmeki_bench.metrics.answers import READER_VERSION, read_text, read_yes_no
 from fedmeki_bench.metrics.legacy import LegacyQuirks
 from fedmeki_bench.metrics.meteor import MeteorResources, check_meteor_resources

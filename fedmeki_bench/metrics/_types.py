@@ -47,7 +47,7 @@ class LabelRow:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One answer of a method: its text and, where the method has one, the probability of the positive answer."""
+    """One answer of a method: its text and, if there is one, the probability of the positive answer."""
 
     id: str
     answer: str
@@ -92,10 +92,10 @@ class TaskScores:
 
 @dataclass(frozen=True)
 class ItemStatistics:
-    """Per-item sufficient statistics of one prediction file: every metric is a function of these arrays alone.
+    """Per-item sufficient statistics of one prediction file: every metric is a function of these arrays.
 
-    Resampling items or groups means reweighting rows, so intervals and paired tests never read text again. All
-    arrays have one row an item, in the order of `ids`.
+    Resampling items or groups means reweighting rows, so intervals and paired tests never read text again.
+    All arrays have one row an item, in the order of `ids`.
 
     Attributes:
         task: the task's id.
@@ -104,13 +104,14 @@ class ItemStatistics:
         groups: (n,) int64 codes 0 .. G-1, one a patient, image or record, in order of first appearance.
         parsed: (n,) bool, whether the answer could be read (yes/no) or is not empty (text).
         y_true: (n,) bool, the truth is the positive answer; None for text tasks.
-        y_pred: (n,) bool, the answer counts as positive; under strict scoring an answer that could not be read is
-            the opposite of the truth, so that every metric counts it wrong; None for text tasks.
+        y_pred: (n,) bool, the answer counts as positive; under strict scoring an answer that could not be
+            read is the opposite of the truth, so that every metric counts it wrong; None for text tasks.
         score: (n,) float64 in 0 to 1, probability of the positive answer; None unless every item has one.
-        text: metric name to (n,) float64 per-item values; NaN where the item does not count for that metric (a
-            closed question in `bleu_open`). The metric is the mean over the items that are not NaN. Empty for
-            yes/no tasks.
-        undefined: metric to the reason why these items give it no value, as far as it is known before averaging.
+        text: metric name to (n,) float64 per-item values; NaN where the item does not count for that metric
+            (a closed question in `bleu_open`). The metric is the mean over the items that are not NaN. Empty
+            for yes/no tasks.
+        undefined: metric to the reason why these items give it no value, as far as it is known before
+            averaging.
     """
 
     task: str

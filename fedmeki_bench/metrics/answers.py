@@ -1,10 +1,10 @@
 """Answers as text, read as labels. What cannot be read is its own outcome: never guessed, never dropped.
 
-The rule for yes/no, in one sentence: an answer is read only where the answer word itself is given *as an answer*.
-Statements about findings are not interpreted ("there is no effusion" says something, but the parser does not know
-what was asked), nor are other languages, refusals, echoes of the question, or texts that say both. `tests` hold the
-rule as several hundred cases; a change that moves any of them raises `READER_VERSION`, which is part of every
-signature.
+The rule for yes/no, in one sentence: an answer is read only where the answer word itself is given *as an
+answer*. Statements about findings are not interpreted ("there is no effusion" says something, but the reader
+does not know what was asked), nor are other languages, refusals, echoes of the question, or texts that say
+both. `tests/metrics/answers.jsonl` holds the rule as several hundred cases; a change that moves any of them
+raises `READER_VERSION`, which is part of every signature.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ READER_VERSION = 1
 
 _SYNONYMS = {"yes": ("yes", "yeah", "yep", "yup"), "no": ("no", "nope", "nah")}
 
-_SPECIAL_TOKENS = re.compile(r"<[|/]?[a-z_|]{1,20}[|]?/?>|\[/?inst\]|\[unused[^\]]*\]", re.IGNORECASE)
+_THINKING = re.compile(r"^.*</think(?:ing)?>", re.IGNORECASE | re.DOTALL)
+_SPECIAL_TOKENS = re.compile(
+    r"<\|[^|>]{1,30}\|>|\[/?inst\]|\[unused[^\]]*\]|</?(?:s|bos|eos|pad|unk|img|image|text|ecg|signal|answer"
+    r"|final|br|p|b|i|em|strong|span|div|ul|ol|li|h[1-6]|start_of_turn|end_of_turn)\b[^<>]*>",
+    re.IGNORECASE,
+)
 _LATEX = re.compile(r"\\(?:boxed|text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
 _ECHO = re.compile(r"\b(?:yes\s*(?:/|or)\s*no|no\s*(?:/|or)\s*yes)\b")
 _MARKER = re.compile(
@@ -27,27 +32,30 @@ _MARKER = re.compile(
     r"|(?P<final_is>final\s+)?\banswer\s+(?:is|would\s+be|should\s+be|must\s+be)\b\s*:?"
 )
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_DETERMINER = re.compile(r"(?:[^\S\n]+|-)(?!(?:yes|no)\b)[^\W_]")
 _LIST_MARK = re.compile(r"\W*(?:\(?(?:\d{1,2}|[a-d])[.)]\s)?\W*")
 
 _REFUSAL = re.compile(
-    r"\b(?:sorry|apologi[sz]e|unable|cannot|can\s?not|can['’]?t|couldn['’]?t|could not|don['’]?t know|do not know"
-    r"|not (?:sure|certain|clear|possible|enough|able)|unsure|uncertain|unclear|unknown|undetermined|indeterminate"
-    r"|inconclusive|insufficient|impossible|depends|as an ai|language model|refuse|maybe|perhaps|either|neither)\b"
+    r"\b(?:sorry|apologi[sz]e|unable|cannot|can\s?not|can['’]?t|couldn['’]?t|could not|don['’]?t know"
+    r"|do not know|not (?:sure|certain|clear|possible|enough|able)|unsure|uncertain|unclear"
+    r"|unknown|undetermined|indeterminate|inconclusive|insufficient|impossible|depends|as an ai|language model|refuse|maybe"
+    r"|perhaps|either|neither)\b"
 )
 _NOT_AN_ANSWER = re.compile(
-    r"\b(?:not|n['’]t|\w+n['’]t|never|without|hardly|nor|if|whether|unless|or|when|means?|would have|than|instead of"
-    r"|rather than|versus|vs|no (?=\w))\b"
+    r"\b(?:not|n['’]t|\w+n['’]t|never|without|hardly|nor|if|whether|unless|or|when|means?|would have|than"
+    r"|instead of|versus|vs|no (?=\w))\b"
 )
-_EMPTY_NO = frozenset(
-    "answer answers basis clear clue comment conclusion conclusive context data definite definitive determination "
-    "diagnosis doubt idea image images info information input longer matter one opinion problem question questions "
-    "reason response signal sense thanks way wonder worries".split()
-)
+_EMPTY_NO_NOUNS = """
+answer answers basis clear clue comment conclusion conclusive context data definite definitive determination
+diagnosis doubt idea image images info information input longer matter one opinion problem question questions
+reason response signal sense thanks way wonder worries
+"""
 """Nouns with which a leading "no" is no answer at all: "no idea", "no doubt", "no image was provided"."""
+_EMPTY_NO = frozenset(_EMPTY_NO_NOUNS.split())
 
 
 def _normalise(answer: str) -> str:
-    text = unicodedata.normalize("NFKC", answer)
+    text = _THINKING.sub("", unicodedata.normalize("NFKC", answer))
     text = _LATEX.sub(r"\1", _SPECIAL_TOKENS.sub("\n", text))
     # Backspaces and other control characters separate words like any blank; zero-width ones vanish.
     text = "".join("\n" if c == "\n" else " " if unicodedata.category(c) == "Cc" else c for c in text)
@@ -64,7 +72,7 @@ class _Words:
             self.meaning.update(dict.fromkeys(_SYNONYMS.get(word, (word,)), value))
 
     def occurrences(self, text: str) -> list[tuple[bool, int, int, bool]]:
-        """(meaning, start, end, whether it stands alone) of each answer word that is not part of a question."""
+        """(meaning, start, end, whether it stands alone) of each answer word outside questions."""
         found = []
         for match in _WORD.finditer(text):
             if match.group() not in self.meaning:
@@ -73,9 +81,8 @@ class _Words:
             if re.match(r"\s*\?", rest):
                 continue
             # "no" before a word on the same line is a determiner or the start of a clause; "yes" never is.
-            determiner = match.group() == "no" and re.match(r"[^\S\n]*[-–—(]?[^\S\n]*(?!yes|no\b)[^\W_]", rest) is not None
-            dashed = re.match(r"\s+[-–—(]", rest) is not None
-            found.append((self.meaning[match.group()], match.start(), match.end(), not determiner or dashed))
+            determiner = match.group() == "no" and _DETERMINER.match(rest) is not None
+            found.append((self.meaning[match.group()], match.start(), match.end(), not determiner))
         return found
 
 
@@ -120,9 +127,10 @@ def _section(text: str, words: _Words) -> set[bool]:
 def read_yes_no(answer: str, *, positive: str = "Yes", negative: str = "No") -> bool | None:
     """Read an answer as positive (True), negative (False), or unreadable (None).
 
-    What follows "Answer:" and the like is read where there is such a marker ("final answer" before all others); else
-    an answer word that opens the text, whatever explanation follows; else the answer word found in the text, if it is
-    neither negated, nor conditional, nor part of a question or refusal. Contradictions are unreadable.
+    What follows "Answer:" and the like is read where there is such a marker ("final answer" before all
+    others); else an answer word that opens the text, whatever explanation follows; else the answer word found
+    in the text, if it is neither negated, nor conditional, nor part of a question or refusal. Contradictions
+    are unreadable.
 
     Args:
         answer: the method's text, as decoded.
@@ -151,12 +159,12 @@ _TEXT_MARKER = re.compile(r"(?:final\s+)?answer\s*[:：]", re.IGNORECASE)
 
 
 def read_text(answer: str) -> str | None:
-    """The words of a free-text answer without its "Answer:" label, blanks squeezed; None if there is no one answer.
+    """The words of a free-text answer without its "Answer:" label, blanks squeezed; None if there are none.
 
     An answer given several times counts once, also where the last repetition was cut short; several different
     answers, each under a label of its own, are no answer.
     """
-    text = _SPECIAL_TOKENS.sub(" ", unicodedata.normalize("NFC", answer))
+    text = _SPECIAL_TOKENS.sub(" ", _THINKING.sub("", unicodedata.normalize("NFC", answer)))
     text = "".join(" " if unicodedata.category(c) == "Cc" else c for c in text)
     _, *labelled = _TEXT_MARKER.split(text)
     parts = [" ".join(part.split()) for part in labelled or [text]]
@@ -164,5 +172,5 @@ def read_text(answer: str) -> str | None:
     if not parts:
         return None
     first = parts[0].casefold()
-    repeated = all(part.casefold() == first for part in parts[1:-1]) and first.startswith(parts[-1].casefold())
-    return parts[0] if repeated else None
+    same = all(part.casefold() == first for part in parts[1:-1])
+    return parts[0] if same and first.startswith(parts[-1].casefold()) else None

@@ -1,8 +1,8 @@
 """Metrics of yes/no tasks as plain functions over boolean arrays, through scikit-learn.
 
-Every function returns the values and, apart, the metrics that have no value for these items with the reason. A metric
-that a convention defines (precision without a positive prediction is 0) has its value, and its signature says so; a
-metric that no convention of the field defines is left out, never set to 0 or NaN.
+Every function returns the values and, apart, the metrics that have no value for these items with the reason.
+A metric that a convention defines (precision without a positive prediction is 0) has its value, and its
+signature says so; a metric that no convention of the field defines is left out, never set to 0 or NaN.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def undefined_for_labels(y_true: NDArray[np.bool_]) -> dict[str, str]:
 def classification_scores(y_true: NDArray[np.bool_], y_pred: NDArray[np.bool_]) -> dict[str, float]:
     """Accuracy, precision, recall, F1 (of the positive class), balanced accuracy and MCC, as far as defined.
 
-    Precision without a positive prediction, and MCC of constant predictions, are 0 (scikit-learn's convention).
+    As in scikit-learn, precision without a positive prediction and MCC of constant predictions are 0.
 
     Args:
         y_true: (n,) bool truth.
@@ -69,7 +69,9 @@ def classification_scores(y_true: NDArray[np.bool_], y_pred: NDArray[np.bool_]) 
         "mcc": metrics.matthews_corrcoef,
     }
     undefined = undefined_for_labels(y_true)
-    return {name: float(function(y_true, y_pred)) for name, function in functions.items() if name not in undefined}
+    return {
+        name: float(function(y_true, y_pred)) for name, function in functions.items() if name not in undefined
+    }
 
 
 def probability_scores(y_true: NDArray[np.bool_], score: NDArray[np.float64]) -> dict[str, float]:
@@ -88,14 +90,16 @@ def probability_scores(y_true: NDArray[np.bool_], score: NDArray[np.float64]) ->
         "ece": calibration_error,
     }
     undefined = undefined_for_labels(y_true)
-    return {name: float(function(y_true, score)) for name, function in functions.items() if name not in undefined}
+    return {
+        name: float(function(y_true, score)) for name, function in functions.items() if name not in undefined
+    }
 
 
 def calibration_error(y_true: NDArray[np.bool_], score: NDArray[np.float64]) -> float:
-    """Expected calibration error of the positive answer's probability: sum over bins of |mean truth - mean score| n_b/n.
+    """Expected calibration error of the positive answer's probability.
 
-    `ECE_BINS` bins of equal width, closed on the left, the last one closed on both sides (Naeini et al., AAAI 2015,
-    for the positive class).
+    Sum over bins of n_b/n |mean truth - mean score|, with `ECE_BINS` bins of equal width, closed on the left, the
+    last one on both sides (Naeini et al., AAAI 2015, for the positive class).
     """
     bins = np.minimum((score * ECE_BINS).astype(np.int64), ECE_BINS - 1)
     gap = np.bincount(bins, weights=y_true.astype(np.float64) - score, minlength=ECE_BINS)

@@ -1,8 +1,8 @@
 """Metrics of text tasks as plain functions of one reference and one answer, through nltk and rouge-score.
 
-All are per item; a task's score is their mean over the items. Text is lower-cased and split into words by nltk's
-Treebank-style `NLTKWordTokenizer`; Chinese, Japanese and Korean characters, which no blank separates, are words of
-their own (rouge-score's own tokeniser would drop them, and score a right answer 0).
+All are per item; a task's score is their mean over the items. Text is lower-cased and split into words by
+nltk's Treebank-style `NLTKWordTokenizer`; Chinese, Japanese and Korean characters, which no blank separates,
+are words of their own (rouge-score's own tokeniser would drop them, and score a right answer 0).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation + "，。！？：；、
 
 @cache
 def word_tokenizer() -> Any:
-    """nltk's `NLTKWordTokenizer`; unlike `word_tokenize` it needs no downloaded model, and takes one sentence."""
+    """nltk's `NLTKWordTokenizer`: for one sentence, and unlike `word_tokenize` without a downloaded model."""
     from nltk.tokenize import NLTKWordTokenizer
 
     return NLTKWordTokenizer()
@@ -53,9 +53,9 @@ def tokenise(text: str) -> list[str]:
 def bleu_scores(reference: Sequence[str], hypothesis: Sequence[str]) -> dict[str, float]:
     """Sentence BLEU of order 1 to 4 of tokenised texts, keys as `BLEU_METRICS`, through nltk.
 
-    The order is lowered to the answer's length where that is shorter, so that a right one-word answer has BLEU-4 of 1,
-    and n-gram counts of zero are smoothed exponentially: sacrebleu's `effective_order` and `exp`, with which the
-    values agree. Without a common word all are 0.
+    The order is lowered to the answer's length where that is shorter, so that a right one-word answer has
+    BLEU-4 of 1, and n-gram counts of zero are smoothed exponentially: sacrebleu's `effective_order` and
+    `exp`, with which the values agree. Without a common word all are 0.
     """
     from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
@@ -93,19 +93,21 @@ def _rouge_scorer() -> Any:
 
 
 def rouge_scores(reference: str, hypothesis: str) -> dict[str, float]:
-    """ROUGE-1, ROUGE-2 and ROUGE-L F-measures with Porter stemming, keys as `ROUGE_METRICS`, through rouge-score."""
-    return {name: float(value.fmeasure) for name, value in _rouge_scorer().score(reference, hypothesis).items()}
+    """ROUGE-1, -2 and -L F-measures with Porter stemming, keys as `ROUGE_METRICS`, through rouge-score."""
+    scores = _rouge_scorer().score(reference, hypothesis)
+    return {name: float(scores[name].fmeasure) for name in ROUGE_METRICS}
 
 
 def normalise_answer(text: str) -> str:
-    """Text as VQA papers compare it: lower case, no ASCII or CJK punctuation, no English articles, single blanks."""
+    """Text as VQA papers compare it: lower case, without punctuation and English articles, single blanks."""
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
 def exact_match(reference: str, hypothesis: str) -> float:
-    """1 where both texts are equal once normalised, else 0; two texts of nothing but punctuation are not equal."""
+    """1 where both texts are equal once normalised, else 0; bare punctuation is compared as it is."""
     normal = normalise_answer(reference)
-    return float(normal == normalise_answer(hypothesis)) if normal else float(reference.strip() == hypothesis.strip())
+    same = normal == normalise_answer(hypothesis) if normal else reference.strip() == hypothesis.strip()
+    return float(same)
 
 
 def token_f1(reference: str, hypothesis: str) -> float:

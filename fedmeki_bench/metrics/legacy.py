@@ -1,7 +1,8 @@
 """The public release's scoring rules, each quirk a named switch.
 
-With every switch on, the numbers are those of the release, to the last digits its own arithmetic keeps. Switching one
-off replaces that rule alone by this project's, so that a reader sees which quirk moves which number.
+With every switch on, the numbers are those of the release, to the last digits its own arithmetic keeps.
+Switching one off replaces that rule alone by this project's, so that a reader sees which quirk moves which
+number.
 """
 
 from __future__ import annotations
@@ -22,14 +23,15 @@ class LegacyQuirks:
     """Which of the release's rules apply; all by default.
 
     Attributes:
-        substring_count: a yes/no answer is read by counting the substrings "yes" and "no", so that "none", "normal"
-            and "diagnosis" each count as a no. Off: the strict reading.
+        substring_count: a yes/no answer is read by counting the substrings "yes" and "no", so that "none",
+            "normal" and "diagnosis" each count as a no. Off: the strict reading.
         ties_are_yes: as many yes as no reads as yes. Off: unreadable.
-        unreadable_rewrites_truth: where neither is found, the *truth* is set to no and the prediction to yes. Off: the
-            truth stays, and the answer counts as wrong.
+        unreadable_rewrites_truth: where neither is found, the *truth* is set to no and the prediction to yes.
+            Off: the truth stays, and the answer counts as wrong.
         last_marker: a text answer is what follows the last "answer:". Off: the strict reading.
-        whitespace_tokens: BLEU splits words at blanks only, so "no." is not "no". Off: the strict tokenisation.
-        meteor_skips_empty: METEOR is averaged over the non-empty answers only, BLEU and ROUGE over all. Off: all.
+        whitespace_tokens: BLEU splits words at blanks only, so "no." is not "no". Off: strict tokenisation.
+        meteor_skips_empty: METEOR is averaged over the non-empty answers only, BLEU and ROUGE over all. Off:
+            over all.
     """
 
     substring_count: bool = True
@@ -67,7 +69,7 @@ def legacy_yes_no(answer: str, quirks: LegacyQuirks) -> bool | None:
 
 
 def legacy_text(answer: str, quirks: LegacyQuirks) -> str:
-    """The words of a text answer or reference under the release's rules, lower case; empty where there are none."""
+    """The words of a text answer under the release's rules, lower case; empty where there are none."""
     if not quirks.last_marker:
         return (read_text(answer) or "").lower()
     return answer.lower().split("answer:")[-1]

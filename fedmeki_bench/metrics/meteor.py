@@ -1,8 +1,9 @@
 """METEOR through nltk, and the WordNet it may use: found and checked before anything is scored.
 
-METEOR with and without synonyms are different metrics, so the WordNet in use is part of the signature. It is looked
-for in nltk's own data first, then in Debian's `wordnet-base` and `wordnet-sense-index` packages, whose files are
-gathered once in the user's cache because nltk reads no folder outside its data path and wants one more file.
+METEOR with and without synonyms are different metrics, so the WordNet in use is part of the signature. It is
+looked for in nltk's own data first, then in Debian's `wordnet-base` and `wordnet-sense-index` packages, whose
+files are gathered once in the user's cache because nltk reads no folder outside its data path and wants one
+more file.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ _FILES = (
     *(f"{part}.exc" for part in _PARTS_OF_SPEECH),
 )
 
-_LEXICOGRAPHER_FILES = (
-    "adj.all adj.pert adv.all noun.Tops noun.act noun.animal noun.artifact noun.attribute noun.body noun.cognition "
-    "noun.communication noun.event noun.feeling noun.food noun.group noun.location noun.motive noun.object noun.person "
-    "noun.phenomenon noun.plant noun.possession noun.process noun.quantity noun.relation noun.shape noun.state "
-    "noun.substance noun.time verb.body verb.change verb.cognition verb.communication verb.competition "
-    "verb.consumption verb.contact verb.creation verb.emotion verb.motion verb.perception verb.possession verb.social "
-    "verb.stative verb.weather adj.ppl"
-).split()
+_LEXICOGRAPHER_FILES = """
+adj.all adj.pert adv.all noun.Tops noun.act noun.animal noun.artifact noun.attribute noun.body noun.cognition
+noun.communication noun.event noun.feeling noun.food noun.group noun.location noun.motive noun.object
+noun.person noun.phenomenon noun.plant noun.possession noun.process noun.quantity noun.relation noun.shape
+noun.state noun.substance noun.time verb.body verb.change verb.cognition verb.communication verb.competition
+verb.consumption verb.contact verb.creation verb.emotion verb.motion verb.perception verb.possession
+verb.social verb.stative verb.weather adj.ppl
+"""
 """WordNet's lexicographer files in the order of their numbers, from the manual page lexnames(5WN)."""
 
 
@@ -49,7 +50,7 @@ class _NoSynonyms:
 
 
 class MeteorResources(NamedTuple):
-    """The WordNet METEOR uses: nltk's reader (or a stand-in without synonyms), its version or `none`, its place."""
+    """The WordNet METEOR uses: nltk's reader (or a stand-in without synonyms), version or `none`, folder."""
 
     wordnet: Any
     version: str
@@ -72,8 +73,8 @@ def _gather(source: Path, root: Path) -> None:
             built.mkdir()
             for name in _FILES:
                 (built / name).write_bytes((source / name).read_bytes())
-            rows = enumerate(_LEXICOGRAPHER_FILES)
-            lines = [f"{number:02d}\t{name}\t{_PARTS_OF_SPEECH[name.split('.')[0]]}\n" for number, name in rows]
+            rows = enumerate(_LEXICOGRAPHER_FILES.split())
+            lines = [f"{n:02d}\t{name}\t{_PARTS_OF_SPEECH[name.split('.')[0]]}\n" for n, name in rows]
             (built / "lexnames").write_text("".join(lines), encoding="ascii")
             # Another process may have been faster; its folder is as good as ours.
             if not target.is_dir():
@@ -100,7 +101,7 @@ def _read_wordnet(folder: str | os.PathLike[str]) -> Any:
 
 @cache
 def check_meteor_resources() -> MeteorResources:
-    """Find and open what METEOR needs; call it before inference, so that a fault shows before the work, not after.
+    """Find and open what METEOR needs; call it before inference, so that a fault shows before the work.
 
     Raises:
         BenchError: a WordNet is there but cannot be read, or the cache cannot be written.
@@ -139,7 +140,7 @@ def _stemmer() -> Any:
 
 
 def meteor(reference: Sequence[str], hypothesis: Sequence[str]) -> float:
-    """METEOR of tokenised texts as in nltk (alpha 0.9, beta 3, gamma 0.5), with the WordNet of `check_meteor_resources`.
+    """METEOR of tokenised texts as in nltk (alpha 0.9, beta 3, gamma 0.5), with the WordNet that was found.
 
     Source: Lavie and Agarwal, WMT 2007.
     """

@@ -1,7 +1,7 @@
 """Reference rows: what answers that look at nothing but the labels' frequencies would score.
 
-Every score should be read as its distance to the best of these. They are computed from the very labels that are
-scored, so they are the best a constant could do there, not a prediction of it.
+Every score should be read as its distance to the best of these. They are computed from the very labels that
+are scored, so they are the best a constant could do there, not a prediction of it.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ def _constant_row(
 def _random_yes_no(labels: Sequence[LabelLike]) -> dict[str, float]:
     """Expected scores of answers drawn independently as "yes" with the prevalence, exactly.
 
-    Given k positive answers, the true positives are hypergeometric with mean k P / n, and each metric is linear in
-    them; k is binomial. (Precision without a positive answer counts 0, as everywhere; the numerator of MCC has mean 0.)
+    Given k positive answers, the true positives are hypergeometric with mean k P / n, and each metric is
+    linear in them; k is binomial. Precision without a positive answer counts 0, as everywhere; MCC's
+    numerator has mean 0.
     """
     from scipy.stats import binom
 
@@ -67,9 +68,9 @@ def reference_rows(
 ) -> dict[str, Mapping[str, Score]]:
     """Scores of the reference answers, by row and metric, from the labels alone.
 
-    Rows: `majority` (the most frequent answer), `always-yes`, `random at prevalence` (expected values in closed form:
-    answers drawn independently with the labels' frequencies), and for text tasks `answer-prior` (the most frequent
-    answer of each question type). For text tasks the random row has `exact_match` only.
+    Rows: `majority` (the most frequent answer), `always-yes`, `random at prevalence` (expected values in
+    closed form: answers drawn independently with the labels' frequencies), and for text tasks `answer-prior`
+    (the most frequent answer of each question type). For text tasks the random row has `exact_match` only.
 
     Args:
         spec: the task.
@@ -80,7 +81,9 @@ def reference_rows(
         return {}
     majority = _most_frequent([label.target for label in labels])
     yes = spec.answer.positive or "Yes"
-    words = {"yes": yes, "no": spec.answer.negative or "No"} if spec.kind == "yes_no" else {majority: majority}
+    words = (
+        {"yes": yes, "no": spec.answer.negative or "No"} if spec.kind == "yes_no" else {majority: majority}
+    )
     rows: dict[str, Mapping[str, Score]] = {
         "majority": _constant_row(spec, labels, {label.id: words[majority] for label in labels}, metrics),
         "always-yes": _constant_row(spec, labels, {label.id: yes for label in labels}, metrics),
@@ -89,7 +92,9 @@ def reference_rows(
         expected = _random_yes_no(labels)
     else:
         shares = np.array(list(Counter(label.target for label in labels).values())) / len(labels)
-        expected = {"exact_match": float(np.sum(shares**2))} if metrics is None or "exact_match" in metrics else {}
+        expected = (
+            {"exact_match": float(np.sum(shares**2))} if metrics is None or "exact_match" in metrics else {}
+        )
         by_type: dict[str | None, list[str]] = {}
         for label in labels:
             by_type.setdefault(label.question_type, []).append(label.target)
@@ -110,7 +115,9 @@ def best_constant(rows: Mapping[str, Mapping[str, Score]], metric: str) -> tuple
         rows: as from `reference_rows`.
         metric: name of a metric of which higher is better.
     """
-    values = [(rows[name][metric].value, name) for name in CONSTANT_ROWS if name in rows and metric in rows[name]]
+    values = [
+        (rows[name][metric].value, name) for name in CONSTANT_ROWS if name in rows and metric in rows[name]
+    ]
     if not values:
         return None
     best = max(value for value, _ in values)

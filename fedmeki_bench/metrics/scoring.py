@@ -43,10 +43,10 @@ def score_statistics(
         from fedmeki_bench.metrics.intervals import bootstrap_intervals
 
         intervals = bootstrap_intervals(stats, draws=bootstrap, seed=seed)
-    scores = {
-        name: Score(value, *intervals.get(name, (None, None)), metric_signature(name, stats.kind, scoring, quirks))
-        for name, value in metric_values(stats).items()
-    }
+    scores: dict[str, Score] = {}
+    for name, value in metric_values(stats).items():
+        low, high = intervals.get(name, (None, None))
+        scores[name] = Score(value, low, high, metric_signature(name, stats.kind, scoring, quirks))
     n = len(stats)
     return TaskScores(
         task=stats.task,

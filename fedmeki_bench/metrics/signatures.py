@@ -1,7 +1,7 @@
 """What a number means, in one line beside it: sacrebleu-style signatures.
 
-`name:f1|v:1|scoring:strict|parse:yes-no-1|unreadable:wrong|average:binary|zero:0`. Numbers with different signatures
-never stand in one column; reading them back is `parse_signature`.
+`name:f1|v:1|scoring:strict|parse:yes-no-1|unreadable:wrong|average:binary|zero:0`. Numbers with different
+signatures never stand in one column; reading them back is `parse_signature`.
 """
 
 from __future__ import annotations
@@ -44,16 +44,24 @@ def _strict_text(metric: str) -> str:
     base = metric.removesuffix("_closed").removesuffix("_open")
     if base.startswith("bleu"):
         order = base.removeprefix("bleu") or "1"
-        how = f"tok:nltk-word+cjk|case:lower|order:{order}-effective|smooth:exp|average:sentence|lib:{_library('nltk')}"
+        how = f"tok:nltk-word+cjk|case:lower|order:{order}-effective|smooth:exp|average:sentence"
     elif base.startswith("rouge"):
-        how = f"tok:rouge-score+cjk|stem:porter|average:sentence-f1|lib:{_library('rouge-score')}"
+        how = "tok:rouge-score+cjk|stem:porter|average:sentence-f1"
     elif base == "meteor":
         wordnet = check_meteor_resources().version
-        how = f"tok:nltk-word+cjk|case:lower|stem:porter|wordnet:{wordnet}|average:sentence|lib:{_library('nltk')}"
+        how = f"tok:nltk-word+cjk|case:lower|stem:porter|wordnet:{wordnet}|average:sentence"
+    elif base == "token_f1":
+        how = "norm:lower-punctuation-articles|tok:blank+cjk|average:item"
     else:
-        how = "norm:lower-punctuation-articles" + ("|tok:blank+cjk" if base == "token_f1" else "") + "|average:item"
-    subset = "|questions:" + metric.rsplit("_", 1)[1] if metric.endswith(("_closed", "_open")) else ""
-    return how + subset
+        how = "norm:lower-punctuation-articles|average:item"
+    subset = "|questions:" + metric.rsplit("_", 1)[1] if base != metric else ""
+    return f"{how}{subset}|lib:{_text_library(base)}"
+
+
+def _text_library(metric: str) -> str:
+    if metric.startswith("rouge"):
+        return _library("rouge-score")
+    return _library("nltk") if metric.startswith(("bleu", "meteor")) else "own"
 
 
 def _legacy_text(metric: str) -> str:

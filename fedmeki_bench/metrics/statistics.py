@@ -39,15 +39,15 @@ def item_statistics(
 
     Args:
         spec: the task.
-        labels: (n) labels; those without a prediction are left out (the caller has decided that this is meant).
-        predictions: one for each label, in any order.
+        labels: (n) labels; those without a prediction are left out (the caller has decided that this is
+        meant). predictions: one for each label, in any order.
         scoring: `strict`, or `legacy` for the release's rules.
         quirks: legacy switches, all on by default; only with `legacy`.
         metrics: text tasks: compute only these (without suffix), for instance all but METEOR, which is slow.
 
     Raises:
-        BenchError: a prediction for an item that has no label, or two for one item; `read_predictions` reports these
-            with their lines.
+        BenchError: a prediction for an item that has no label, or two for one item; `read_predictions`
+            reports these with their lines.
     """
     answers = {prediction.id: prediction for prediction in predictions}
     known = {label.id for label in labels}
@@ -95,7 +95,11 @@ def _yes_no(
     given = [value for value in values if value is not None]
     score = np.array(given, dtype=np.float64) if rows and len(given) == len(rows) and quirks is None else None
     if score is None:
-        reason = "no option scores" if not given else f"{len(rows) - len(given)} of {len(rows)} items have no score"
+        reason = (
+            "no option scores"
+            if not given
+            else f"{len(rows) - len(given)} of {len(rows)} items have no score"
+        )
         reason = reason if quirks is None else "the release has no option scores"
         undefined |= dict.fromkeys(SOFT_METRICS, reason)
     return ItemStatistics(spec.id, "yes_no", ids, groups, parsed, y_true, y_pred, score, undefined=undefined)
@@ -150,7 +154,10 @@ def _legacy_text(
     names = [name for name in LEGACY_TEXT_METRICS if metrics is None or name in metrics]
 
     def compute(reference: str, answer: str) -> Mapping[str, float]:
-        values = {"bleu": legacy.legacy_bleu(reference, answer, quirks), "rouge1": legacy.legacy_rouge1(reference, answer)}
+        values = {
+            "bleu": legacy.legacy_bleu(reference, answer, quirks),
+            "rouge1": legacy.legacy_rouge1(reference, answer),
+        }
         if "meteor" in names:
             values["meteor"] = meteor(legacy.legacy_tokens(reference), legacy.legacy_tokens(answer))
         return values
