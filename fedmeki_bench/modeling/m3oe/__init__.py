@@ -1,7 +1,7 @@
 """M3OE, the multi-task multimodal mixture of experts of FedKIM, as a PEFT method.
 
-Importing this package registers the method, so that `peft.get_peft_model`, `PeftModel.from_pretrained` and the rest
-of PEFT know `M3OEConfig`. Equations, shapes and choices: docs/m3oe.md.
+Importing this package registers the method, so that `peft.get_peft_model`, `PeftModel.from_pretrained` and
+the rest of PEFT know `M3OEConfig`. Equations, shapes and choices: docs/m3oe.md.
 """
 
 from fedmeki_bench.modeling.m3oe._register import register

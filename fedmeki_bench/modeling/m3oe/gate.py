@@ -1,9 +1,9 @@
 """The gate: how the weights of the tasks in a batch reach every adapted layer, computed once a forward pass.
 
-The layers cannot receive the weights as an argument without changing the base model's code, so all of them hold one
-`Gate`. The model opens it at the start of a forward pass and closes it at the end. Gradient checkpointing runs layers
-again later, within the backward pass, when the gate has long been closed, or opened for another batch; `Gate.replay`
-then says which forward pass is being repeated.
+The layers cannot receive the weights as an argument without changing the base model's code, so all of them
+hold one `Gate`. The model opens it at the start of a forward pass and closes it at the end. Gradient
+checkpointing runs layers again later, within the backward pass, when the gate has long been closed, or opened
+for another batch; `Gate.replay` then says which forward pass is being repeated.
 """
 
 from __future__ import annotations
@@ -32,16 +32,19 @@ class OpenGate:
 
     Attributes:
         columns: by adapter, `s alpha_p` repeated r times: (1, 1, P r), or (rows, 1, P r) for several tasks.
-        leaves: the same values cut off from the router. Reentrant checkpointing runs a backward pass of its own for
-            each block; on the real columns each would run through the router again, whose graph the first has freed.
-            So a recomputed block uses the leaf, which gathers the gradients, and `pass_gradient_on` hands them over.
+        leaves: the same values cut off from the router. Reentrant checkpointing runs a backward pass of its
+            own for each block; on the real columns each would run through the router again, whose graph the
+            first has freed. So a recomputed block uses the leaf, which gathers the gradients, and
+            `pass_gradient_on` hands them over.
     """
 
     columns: Mapping[str, Tensor]
     leaves: dict[str, Tensor] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.leaves = {name: value.detach().requires_grad_(value.requires_grad) for name, value in self.columns.items()}
+        self.leaves = {
+            name: value.detach().requires_grad_(value.requires_grad) for name, value in self.columns.items()
+        }
 
 
 @dataclass
@@ -68,7 +71,7 @@ class Gate:
                 "an M3OE layer was run without a task",
                 where=layer,
                 expected="the model called inside `with model.base_model.route(tasks):`",
-                fix="name the task of each row, merge the experts of one task (`merged(task)`), or disable the adapter",
+                fix="name the task of each row, merge one task's experts (`merged(task)`), or disable the adapter",
             )
         return (opened.leaves if opened is self.replay else opened.columns)[adapter]
 
@@ -95,9 +98,9 @@ class _PassGradientOn(torch.autograd.Function):
 
 
 def pass_gradient_on(embeddings: Tensor, opened: OpenGate) -> Tensor:
-    """The model's input embeddings, unchanged, so tied to the gate that what its leaves gathered reaches the router.
+    """The input embeddings, unchanged, but tied to the gate: what its leaves gathered goes to the router.
 
-    Every layer reads the embeddings, directly or not, so this is the last node that a backward pass comes to.
+    Every layer reads the embeddings, directly or not, so this node is the last that a backward pass reaches.
     """
-    result: Tensor = _PassGradientOn.apply(embeddings, opened, *opened.columns.values())  # type: ignore[no-untyped-call]
+    result: Tensor = _PassGradientOn.apply(embeddings, opened, *opened.columns.values())
     return result

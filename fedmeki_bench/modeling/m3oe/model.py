@@ -1,4 +1,4 @@
-"""M3OE on a whole language model: PEFT's tuner with the router, the routing of batches and the per-task merge."""
+"""M3OE on a whole language model: PEFT's tuner with a router, routed batches and the per-task merge."""
 
 from __future__ import annotations
 
@@ -11,24 +11,31 @@ from peft.tuners.tuners_utils import BaseTuner
 from torch import Tensor, nn
 
 from fedmeki_bench.errors import BenchError, FaultsError, UsageError, did_you_mean
+from fedmeki_bench.modeling.m3oe.checks import (
+    check_base_model,
+    check_saved_tensors,
+    check_targets,
+    check_token_ids,
+)
 from fedmeki_bench.modeling.m3oe.config import Descriptions, M3OEConfig, description_faults
-from fedmeki_bench.modeling.m3oe.gate import Gate, OpenGate, in_backward, pass_gradient_on
+from fedmeki_bench.modeling.m3oe.gate import Gate, OpenGate
+from fedmeki_bench.modeling.m3oe.hooks import GateHooks
 from fedmeki_bench.modeling.m3oe.layer import M3OELayer
 from fedmeki_bench.modeling.m3oe.report import RouterReport
 from fedmeki_bench.modeling.m3oe.router import Router
-from fedmeki_bench.modeling.m3oe.targets import default_targets, floating_dtype, is_linear
+from fedmeki_bench.modeling.m3oe.targets import default_targets, expert_dtype, is_linear
 
 __all__ = ["M3OEModel"]
 
 
 class M3OEModel(BaseTuner):  # type: ignore[misc]
-    """A causal language model with M3OE in its linear layers; `get_peft_model(base, M3OEConfig(...))` makes one.
+    """A causal language model with M3OE in its linear layers; made by `get_peft_model(base, M3OEConfig(...))`.
 
-    One router serves all layers: its weights depend on the task alone, so they are computed once a forward pass.
+    One router serves all layers: the weights depend on the task alone and are computed once a forward pass.
 
-        with model.base_model.route(tasks):                  # one task id a row, or one id for the whole batch
+        with model.base_model.route(tasks):              # one task id a row, or one id for the whole batch
             out = model(inputs_embeds=..., attention_mask=...)
-        with model.base_model.merged("covid_detection"):     # the experts of one task folded into the weights
+        with model.base_model.merged("covid_detection"): # the experts of one task folded into the weights
             out = model(...)
     """
 
@@ -38,65 +45,24 @@ class M3OEModel(BaseTuner):  # type: ignore[misc]
     uses_shared_state = True
 
     def __init__(self, model: nn.Module, config: Any, adapter_name: str, **kwargs: Any) -> None:
-        # BaseTuner.__init__ initialises nn.Module and then injects, so what injection needs is set before, plainly.
-        plain: dict[str, Any] = {"gate": Gate(), "_routers": nn.ModuleDict(), "_added": {}, "_hooks": []}
-        plain |= {"_tasks": None, "_one_task": False, "_opener": None}
-        for name, value in plain.items():
+        # BaseTuner.__init__ initialises nn.Module and injects in one go, so what injection needs comes first,
+        # as plain attributes: a module's own may not be set before nn.Module.__init__.
+        early: dict[str, Any] = {"gate": Gate(), "_routers": nn.ModuleDict(), "_added": {}, "_tasks": None}
+        for name, value in early.items():
             object.__setattr__(self, name, value)
         super().__init__(model, config, adapter_name, **kwargs)
         self.m3oe_router = self._routers
-        self._register_hooks()
+        self._one_task = False
+        self._hooks = GateHooks(self.model, self.gate, self._opening)
 
     # Building: what PEFT asks of a tuner.
 
     def _prepare_adapter_config(self, peft_config: M3OEConfig, model_config: Mapping[str, Any]) -> M3OEConfig:
+        check_base_model(peft_config, self.model)
         if peft_config.target_modules is None:
             peft_config.target_modules = default_targets(self.model)
-        self._check_base_model(peft_config)
-        names = [name for name, _ in self.model.named_modules() if ".base_layer" not in f".{name}"]
-        if not any(self._check_target_module_exists(peft_config, name) for name in names if name):
-            linear = sorted({name.rpartition(".")[2] for name, module in self.model.named_modules() if is_linear(module)})
-            raise UsageError(
-                f"no layer of {type(self.model).__name__} matches target_modules",
-                expected=f"names among {', '.join(linear)}",
-                found=peft_config.target_modules,
-                fix="leave target_modules out to adapt every linear layer of attention and MLP",
-            )
+        check_targets(peft_config, self.model, self._check_target_module_exists)
         return peft_config
-
-    def _check_base_model(self, config: M3OEConfig) -> None:
-        embedding = self.model.get_input_embeddings()
-        vocabulary, width = embedding.weight.shape
-        read = getattr(self.model, "config", None)
-        shape = {
-            "model_type": getattr(read, "model_type", None),
-            "layers": getattr(read, "num_hidden_layers", None),
-            "width": width,
-            "vocabulary": vocabulary,
-        }
-        if config.base_model_shape is None:
-            config.base_model_shape = shape
-        elif config.base_model_shape != shape:
-            raise UsageError(
-                "the adapter was made for another base model",
-                expected=config.base_model_shape,
-                found=shape,
-                fix=f"load it on the model it was trained with: {config.base_model_name_or_path or 'not recorded'}",
-            )
-        self._check_ids(config.descriptions)
-
-    def _check_ids(self, descriptions: Descriptions) -> None:
-        vocabulary = self.model.get_input_embeddings().weight.shape[0]
-        for task, sides in descriptions.items():
-            largest = max((index for ids in sides.values() for index in ids), default=0)
-            if largest >= vocabulary:
-                raise UsageError(
-                    "a description holds a token id that the base model does not have",
-                    where=f"descriptions of {task}",
-                    expected=f"ids below {vocabulary}",
-                    found=largest,
-                    fix="tokenise the descriptions with the base model's own tokenizer",
-                )
 
     def _create_and_replace(
         self,
@@ -111,14 +77,6 @@ class M3OEModel(BaseTuner):  # type: ignore[misc]
         if isinstance(target, M3OELayer):
             target.update_layer(adapter_name, peft_config)
             return
-        if not is_linear(target):
-            raise UsageError(
-                "M3OE adapts linear layers only",
-                where=current_key,
-                expected="torch.nn.Linear, transformers' Conv1D, or a quantised linear layer",
-                found=type(target).__name__,
-                fix="leave this layer out with target_modules or exclude_modules",
-            )
         layer = M3OELayer(target, self.gate, current_key, adapter_name, peft_config)
         if adapter_name not in self.active_adapters:
             layer.requires_grad_(False)
@@ -126,14 +84,13 @@ class M3OEModel(BaseTuner):  # type: ignore[misc]
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         """Put the experts of one adapter into the layers and build its router."""
-        config = self.peft_config[adapter_name]
-        # The router first: injection ends by activating adapters, which sets what trains, router included.
         embedding = self.model.get_input_embeddings()
+        # The router first: injection ends by activating adapters, which decides what trains, router included.
         self._routers[adapter_name] = Router(
-            config,
+            self.peft_config[adapter_name],
             embedding.weight.shape[1],
             device=embedding.weight.device,
-            dtype=floating_dtype(embedding, "input embeddings"),
+            dtype=expert_dtype(embedding, "input embeddings"),
         )
         try:
             super().inject_adapter(model, adapter_name, *args, **kwargs)
@@ -141,16 +98,15 @@ class M3OEModel(BaseTuner):  # type: ignore[misc]
             del self._routers[adapter_name]
             raise
 
-    def _register_hooks(self) -> None:
-        # A server that needs hidden states calls the decoder without its head, so both are entrances.
-        entrances = {id(module): module for module in (self.model, getattr(self.model, "base_model", self.model))}
-        for module in entrances.values():
-            self._hooks.append(module.register_forward_pre_hook(self._open, with_kwargs=True))
-            self._hooks.append(module.register_forward_hook(self._close, always_call=True))
-        self._hooks.append(self.model.get_input_embeddings().register_forward_hook(self._tie_embeddings))
-
-    def _layers(self) -> list[M3OELayer]:
-        return [module for module in self.model.modules() if isinstance(module, M3OELayer)]
+    @classmethod
+    def _remap_adapter_state_dict_for_load(
+        cls, model: nn.Module, config: M3OEConfig, adapter_name: str, state_dict: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        remapped: dict[str, Tensor] = super()._remap_adapter_state_dict_for_load(
+            model, config, adapter_name, state_dict
+        )
+        check_saved_tensors(model, adapter_name, remapped)
+        return remapped
 
     # Adapters: what PEFT does to the layers is done to the routers too.
 
@@ -172,20 +128,24 @@ class M3OEModel(BaseTuner):  # type: ignore[misc]
         del self._routers[adapter_name]
         self._added.pop(adapter_name, None)
 
+    def layers(self) -> dict[str, M3OELayer]:
+        """The adapted layers by name."""
+        return {name: layer for name, layer in self.model.named_modules() if isinstance(layer, M3OELayer)}
+
     # Routing.
 
     def add_descriptions(self, descriptions: Descriptions, adapter_name: str | None = None) -> None:
-        """Make further tasks known to the router, for prediction only: they are not saved with the adapter.
+        """Make further tasks known to the router, for prediction: they are not saved with the adapter.
 
         Raises:
             FaultsError: a description is empty or holds no token ids.
-            UsageError: a task is known with another description.
+            UsageError: a task is known with another description, or an id is beyond the vocabulary.
         """
         adapter = adapter_name or self.active_adapters[0]
         faults = description_faults(descriptions, self.peft_config[adapter])
         if faults:
             raise FaultsError("wrong descriptions for the router", faults)
-        self._check_ids(descriptions)
+        check_token_ids(descriptions, self.model)
         known = self._descriptions(adapter)
         for task, sides in descriptions.items():
             entry = {side: list(ids) for side, ids in sides.items()}
@@ -209,7 +169,7 @@ class M3OEModel(BaseTuner):  # type: ignore[misc]
                 raise UsageError(
                     f"the router has no description of the task {task!r}",
                     where=f"adapter {adapter!r}",
-                    fix=f"{did_you_mean(task, known)} Otherwise add it with add_descriptions",
+                    fix=f"{did_you_mean(task, known)}; a new task is added with add_descriptions",
                 )
         weights: Tensor = self._routers[adapter](
             [known[task].get("task", []) for task in tasks],
@@ -227,113 +187,74 @@ class M3OEModel(BaseTuner):  # type: ignore[misc]
 
     @contextmanager
     def route(self, tasks: str | Sequence[str]) -> Iterator[None]:
-        """Forward passes inside the block answer these tasks.
+        """Forward passes inside the block are about these tasks.
 
         Args:
             tasks: one task id for all rows, or one id for each row of the batch.
         """
-        before = self._tasks
-        self._tasks = [tasks] if isinstance(tasks, str) else list(tasks)
-        self._one_task = isinstance(tasks, str)
-        if not self._tasks:
-            self._tasks = before
-            raise UsageError("route() was given no task", expected="a task id, or one for each row of the batch")
+        if not tasks:
+            raise UsageError("route() was given no task", expected="a task id, or one for each row")
+        before = self._tasks, self._one_task
+        self._tasks, self._one_task = ([tasks], True) if isinstance(tasks, str) else (list(tasks), False)
         try:
             yield
         finally:
-            self._tasks = before
+            self._tasks, self._one_task = before
+
+    def _opening(self, inputs: Mapping[str, Any]) -> OpenGate | None:
+        """The gate for a forward pass; None if no task is routed or no layer would ask."""
+        idle = all(
+            layer.merged or layer.is_folded or layer.disable_adapters for layer in self.layers().values()
+        )
+        if self._tasks is None or idle:
+            return None
+        embeddings = inputs.get("inputs_embeds")
+        first = inputs.get("input_ids") if embeddings is None else embeddings
+        if not self._one_task and isinstance(first, Tensor) and first.shape[0] != len(self._tasks):
+            raise UsageError(
+                "the batch does not fit the tasks of `route`",
+                expected=f"{len(self._tasks)} rows, one a task",
+                found=f"a batch of shape {tuple(first.shape)}",
+                fix="give one task id for the whole batch, or exactly one for each row",
+            )
+        return self._open_gate(self._tasks)
+
+    def _open_gate(self, tasks: Sequence[str]) -> OpenGate:
+        return OpenGate({adapter: self._columns(adapter, tasks) for adapter in self.active_adapters})
 
     def _columns(self, adapter: str, tasks: Sequence[str]) -> Tensor:
         """Factors of the inner columns, (rows, 1, P r); one row if all tasks are the same."""
         config = self.peft_config[adapter]
         distinct = list(dict.fromkeys(tasks))
-        weights = self.expert_weights(distinct, adapter).repeat_interleave(config.r, dim=1) * config.scaling
+        columns = self.expert_weights(distinct, adapter).repeat_interleave(config.r, dim=1) * config.scaling
         if len(distinct) > 1:
-            rows = [distinct.index(task) for task in tasks]
-            weights = weights[torch.tensor(rows, device=weights.device)]
-        return weights[:, None, :]
-
-    def _open_gate(self, tasks: Sequence[str]) -> OpenGate:
-        return OpenGate({adapter: self._columns(adapter, tasks) for adapter in self.active_adapters})
-
-    # Hooks: they also see calls that bypass this class, such as `generate`.
-
-    def _open(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any] | None:
-        if self._tasks is None or self.gate.now is not None or in_backward():
-            return None
-        if all(layer.merged or layer.has_folded or layer.disable_adapters for layer in self._layers()):
-            return None
-        self._check_rows(args, kwargs)
-        self.gate.now, self._opener = self._open_gate(self._tasks), module
-        embeddings = kwargs.get("inputs_embeds")
-        if embeddings is not None and self._needs_tie(self.gate.now):
-            kwargs = {**kwargs, "inputs_embeds": pass_gradient_on(embeddings, self.gate.now)}
-        return args, kwargs
-
-    def _close(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if module is not self._opener:
-            return
-        opened, self.gate.now, self._opener = self.gate.now, None, None
-        if opened is not None and self._needs_tie(opened):
-            self._announce_backward(output, opened)
-
-    def _announce_backward(self, output: Any, opened: OpenGate) -> None:
-        """When a backward pass enters this output, recomputed layers must use this forward pass's gate.
-
-        Two forward passes may wait for one backward pass; autograd finishes the later one before it enters the other.
-        """
-
-        def announce(gradient: Tensor) -> None:
-            self.gate.replay = opened
-
-        values = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple) else [output]
-        for value in values:
-            if isinstance(value, Tensor) and value.requires_grad:
-                value.register_hook(announce)
-
-    def _tie_embeddings(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
-        opened = self.gate.now
-        return pass_gradient_on(output, opened) if opened is not None and self._needs_tie(opened) else None
-
-    def _needs_tie(self, opened: OpenGate) -> bool:
-        checkpointing = self.model.training and getattr(self.model, "is_activation_checkpointing", False)
-        trains = any(columns.requires_grad for columns in opened.columns.values())
-        return bool(checkpointing and trains and torch.is_grad_enabled())
-
-    def _check_rows(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        first = args[0] if args else kwargs.get("inputs_embeds", kwargs.get("input_ids"))
-        if self._one_task or not isinstance(first, Tensor) or first.shape[0] == len(self._tasks):
-            return
-        raise UsageError(
-            "the batch does not fit the tasks of `route`",
-            expected=f"{len(self._tasks)} rows, one a task",
-            found=f"a batch of shape {tuple(first.shape)}",
-            fix="give one task id for the whole batch, or exactly one for each row",
-        )
+            columns = columns[[distinct.index(task) for task in tasks]]
+        return columns[:, None, :]
 
     # Folding one task's experts into the weights.
 
     @contextmanager
     def merged(self, task: str, into: Literal["auto", "weights", "pair"] = "auto") -> Iterator[None]:
-        """Inside the block the model answers one task at the base model's speed; afterwards it is as before, bit for bit.
+        """Inside the block the model is that of one task, at the base model's speed; afterwards as before.
 
         Args:
             task: the task whose experts are folded.
-            into: `weights` adds them to the weights and keeps the originals aside (a second copy of the adapted
-                weights for as long as the block lasts); `pair` leaves the weights alone and folds the router's
-                weights into B (rank P r beside each layer, hardly any memory); `auto` takes the weights unless a
-                layer is quantised.
+            into: `weights` adds them to the weights and keeps the originals aside, a second copy of the
+                adapted weights for as long as the block lasts, put back bit for bit; `pair` leaves the
+                weights alone and folds the router's weights into B, rank P r beside each layer; `auto`
+                takes the weights unless a layer is quantised.
         """
-        layers = self._layers()
-        quantised = any(layer.quantization_backend is not None for layer in layers)
-        if any(layer.merged or layer.has_folded for layer in layers):
+        layers = list(self.layers().values())
+        if any(layer.merged or layer.is_folded for layer in layers):
             raise UsageError("experts are merged already", fix="unmerge them before merging another task")
+        quantised = any(layer.quantization_backend is not None for layer in layers)
+        undo: Callable[[M3OELayer], None]
         if into == "pair" or (into == "auto" and quantised):
             with self._gate_for(task):
                 for layer in layers:
                     for adapter in self.active_adapters:
                         layer.fold(adapter)
-            undo: Callable[[M3OELayer], None] = M3OELayer.unfold
+            undo = M3OELayer.unfold
         else:
             self.merge_adapter(task=task)
             undo = M3OELayer.unmerge
@@ -347,12 +268,14 @@ class M3OEModel(BaseTuner):  # type: ignore[misc]
         self, adapter_names: list[str] | None = None, safe_merge: bool = False, *, task: str | None = None
     ) -> None:
         """PEFT's merge, for one task: named here or by `route`. Undone by `unmerge_adapter`."""
+        for layer in self.layers().values():
+            layer.check_mergeable()
         try:
             with self._gate_for(task):
                 super().merge_adapter(adapter_names, safe_merge)
         except BenchError:
-            # A refusal half way (a quantised or broken layer) leaves no layer merged.
-            for layer in self._layers():
+            # A refusal half way (a weight that is not finite) leaves no layer merged.
+            for layer in self.layers().values():
                 if layer.merged:
                     layer.unmerge()
             raise
@@ -366,15 +289,12 @@ class M3OEModel(BaseTuner):  # type: ignore[misc]
         task: str | None = None,
     ) -> nn.Module:
         """The plain base model with one task's experts in its weights; the task is named here or by `route`."""
-        with self._gate_for(task):
-            model: nn.Module = super().merge_and_unload(progressbar, safe_merge, adapter_names)
-        self._remove_hooks()
-        return model
+        self.merge_adapter(adapter_names, safe_merge, task=task)
+        return self._unload_and_optionally_merge(merge=False, progressbar=progressbar)
 
-    def unload(self) -> nn.Module:
-        """The plain base model, without the experts."""
-        model: nn.Module = super().unload()
-        self._remove_hooks()
+    def _unload_and_optionally_merge(self, *args: Any, **kwargs: Any) -> nn.Module:
+        model: nn.Module = super()._unload_and_optionally_merge(*args, **kwargs)
+        self._hooks.remove()
         return model
 
     @contextmanager
@@ -392,7 +312,3 @@ class M3OEModel(BaseTuner):  # type: ignore[misc]
             yield
         finally:
             self.gate.now = None
-
-    def _remove_hooks(self) -> None:
-        while self._hooks:
-            self._hooks.pop().remove()

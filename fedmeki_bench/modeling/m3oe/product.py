@@ -1,11 +1,12 @@
-"""The experts of one layer as a single low-rank product (FedKIM, Eq. 5), with a backward pass that saves little.
+"""The experts of one layer as a single low-rank product (FedKIM, Eq. 5) whose backward pass keeps little.
 
     c = W h + s . sum_p alpha_p B_p A_p h  =  W h + [B_1 ... B_P] diag(s alpha (x) 1_r) [A_1; ...; A_P] h
 
-alpha_p is a number, so the sum over experts is one product of rank P r whose inner columns are scaled; nothing of
-size P x width exists. Against the same formula written with ordinary operations, the function below keeps for the
-backward pass only the layer's input (one tensor for all layers that read it), the rank P r middle, and the dropout
-mask at one byte an element, instead of a dropped copy and a float mask in every layer.
+alpha_p is a number, so the sum over experts is one product of rank P r whose inner columns are scaled;
+nothing of size P x width exists. Against the same formula written with ordinary operations, the function
+below keeps for the backward pass only the layer's input (one tensor for all layers that read it), the rank P
+r middle, and the dropout mask at one byte an element, instead of a dropped copy and a float mask in every
+layer.
 """
 
 from __future__ import annotations
@@ -19,33 +20,42 @@ from torch.autograd.function import once_differentiable
 __all__ = ["expert_product"]
 
 
-def expert_product(base: Tensor, x: Tensor, a: Tensor, b: Tensor, columns: Tensor, *, dropout: float = 0.0) -> Tensor:
+def expert_product(
+    base: Tensor, x: Tensor, a: Tensor, b: Tensor, columns: Tensor, *, dropout: float = 0.0
+) -> Tensor:
     """`base + (drop(x) A^T * columns) B^T`, differentiable in every tensor argument (first derivatives).
 
-    Computed in the dtype of `base`, whatever that of the experts: float32 experts beside a bfloat16 model are rounded
-    on use, and their gradients come back in float32.
+    Computed in the dtype of `base`, whatever that of the experts: float32 experts beside a bfloat16 model are
+    rounded on use, and their gradients come back in float32.
 
     Args:
         base: output of the frozen layer, (..., out).
         x: input of the layer, (..., in).
         a: stacked A of all experts, (P r, in).
         b: stacked B of all experts, (out, P r).
-        columns: factor of each inner column, `s alpha_p` repeated r times; (P r) for one task, or (rows, 1, P r) for
-            a batch of `rows` examples of several tasks, where x is (rows, tokens, in).
+        columns: factor of each inner column, `s alpha_p` repeated r times; (P r) for one task, or (rows, 1, P
+            r) for a batch of `rows` examples of several tasks, where x is (rows, tokens, in).
         dropout: probability of dropping an element of `x`.
 
     Returns:
         (..., out), in the dtype of `base`.
     """
     keep = torch.empty_like(x, dtype=torch.bool).bernoulli_(1 - dropout) if dropout else None
-    result: Tensor = _ExpertProduct.apply(base, x, a, b, columns, keep, 1 / (1 - dropout))  # type: ignore[no-untyped-call]
+    result: Tensor = _ExpertProduct.apply(base, x, a, b, columns, keep, 1 / (1 - dropout))
     return result
 
 
 class _ExpertProduct(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, base: Tensor, x: Tensor, a: Tensor, b: Tensor, columns: Tensor, keep: Tensor | None, scale: float
+        ctx: Any,
+        base: Tensor,
+        x: Tensor,
+        a: Tensor,
+        b: Tensor,
+        columns: Tensor,
+        keep: Tensor | None,
+        scale: float,
     ) -> Tensor:
         dtype = base.dtype
         dropped = x.to(dtype) if keep is None else x.to(dtype) * keep
@@ -54,7 +64,9 @@ class _ExpertProduct(torch.autograd.Function):
         scaled = (middle * columns).to(dtype)
         ctx.save_for_backward(x, a, b, columns, keep, middle)
         ctx.scale, ctx.dtype = scale, dtype
-        flat = torch.addmm(base.reshape(-1, base.shape[-1]), scaled.reshape(-1, scaled.shape[-1]), b.to(dtype).t())
+        flat = torch.addmm(
+            base.reshape(-1, base.shape[-1]), scaled.reshape(-1, scaled.shape[-1]), b.to(dtype).t()
+        )
         return flat.view(base.shape)
 
     @staticmethod

@@ -37,13 +37,18 @@ class RouterReport:
     @property
     def usage(self) -> list[float]:
         """Share of each expert, its mean weight over the tasks; sums to 1."""
-        return [sum(self.weights[task][index] for task in self.tasks) / len(self.tasks) for index in range(self.num_experts)]
+        return [
+            sum(self.weights[task][index] for task in self.tasks) / len(self.tasks)
+            for index in range(self.num_experts)
+        ]
 
     @property
     def spread(self) -> float:
         """Largest total variation distance between two tasks' weights, 0 (all routed alike) to 1."""
         rows = [self.weights[task] for task in self.tasks]
-        distances = [sum(abs(x - y) for x, y in zip(one, other, strict=True)) / 2 for one in rows for other in rows]
+        distances = [
+            sum(abs(x - y) for x, y in zip(one, other, strict=True)) / 2 for one in rows for other in rows
+        ]
         return max(distances)
 
     def to_dict(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ E is the base model's frozen embedding layer, M the joined modality descriptions
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -28,7 +29,9 @@ def pad_ids(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[T
         ids (tasks, longest) and mask (tasks, longest), True where there is a token. Padding holds id 0.
     """
     longest = max(map(len, sequences))
-    ids = torch.tensor([[*sequence, *[0] * (longest - len(sequence))] for sequence in sequences], device=device)
+    ids = torch.tensor(
+        [[*sequence, *[0] * (longest - len(sequence))] for sequence in sequences], device=device
+    )
     lengths = torch.tensor([len(sequence) for sequence in sequences], device=device)
     return ids, torch.arange(longest, device=device) < lengths[:, None]
 
@@ -39,7 +42,6 @@ class Router(nn.Module):
     Args:
         config: dimensions and switches.
         width: width of the base model's embeddings.
-        name: enters the initial values, so that two adapters of one seed differ if they should.
     """
 
     def __init__(self, config: M3OEConfig, width: int, *, device: torch.device, dtype: torch.dtype) -> None:
@@ -50,18 +52,22 @@ class Router(nn.Module):
         self.head_dim = config.router_dim
 
         def parameter(name: str, rows: int, columns: int) -> nn.Parameter:
-            return uniform_parameter((rows, columns), seed=config.init_seed, name=name, device=device, dtype=dtype)
+            return uniform_parameter(
+                (rows, columns), seed=config.init_seed, name=name, device=device, dtype=dtype
+            )
 
         dim = config.router_dim
         self.query = parameter("router.query", dim, width)
         self.key = parameter("router.key", dim, width)
         self.value = parameter("router.value", dim, width)
         sizes = [dim] * config.router_mlp_depth + [config.num_experts]
-        pairs = list(zip(sizes[:-1], sizes[1:], strict=True))
+        pairs = list(itertools.pairwise(sizes))
         self.mlp_weights = nn.ParameterList(
             [parameter(f"router.mlp.{index}", rows, columns) for index, (columns, rows) in enumerate(pairs)]
         )
-        self.mlp_biases = nn.ParameterList([torch.zeros(rows, device=device, dtype=dtype) for _, rows in pairs])
+        self.mlp_biases = nn.ParameterList(
+            [torch.zeros(rows, device=device, dtype=dtype) for _, rows in pairs]
+        )
 
     def forward(
         self,
@@ -82,7 +88,9 @@ class Router(nn.Module):
         with torch.autocast(device_type, enabled=False):
             return self._weights(*modalities, *task)
 
-    def _embedded(self, sequences: Sequence[Sequence[int]], embed: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    def _embedded(
+        self, sequences: Sequence[Sequence[int]], embed: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
         ids, mask = pad_ids(sequences, self.query.device)
         with torch.no_grad():
             embedded = embed(ids)

@@ -11,33 +11,34 @@ from transformers.pytorch_utils import Conv1D
 
 from fedmeki_bench.errors import UsageError
 
-__all__ = ["default_targets", "floating_dtype", "is_linear"]
+__all__ = ["default_targets", "expert_dtype", "is_linear", "unwrapped_name"]
 
-LAYER_NAMES = frozenset(
-    # Llama, Mistral, Qwen, Gemma, SmolLM
-    ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-    # Phi-3: fused projections
-    + ["qkv_proj", "gate_up_proj"]
-    # InternLM2
-    + ["wqkv", "wo", "w1", "w2", "w3"]
-    # GPT-2, GPT-BigCode
-    + ["c_attn", "c_proj", "c_fc"]
-    # GPT-NeoX, Pythia, BLOOM, Falcon, Phi
-    + ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"]
-    # OPT, GPT-Neo, GPT-J, CodeGen
-    + ["out_proj", "fc1", "fc2", "fc_in", "fc_out"]
-)
-"""Last part of the names that linear layers of attention and MLP have in the model families named beside them."""
+FAMILIES = {
+    "Llama, Mistral, Qwen, Gemma, SmolLM": "q_proj k_proj v_proj o_proj gate_proj up_proj down_proj",
+    "Phi-3 (fused)": "qkv_proj gate_up_proj",
+    "InternLM2": "wqkv wo w1 w2 w3",
+    "GPT-2, GPT-BigCode": "c_attn c_proj c_fc",
+    "GPT-NeoX, Pythia, BLOOM, Falcon, Phi": "query_key_value dense dense_h_to_4h dense_4h_to_h",
+    "OPT, GPT-Neo, GPT-J, CodeGen": "out_proj fc1 fc2 fc_in fc_out",
+}
+"""What the linear layers of attention and MLP are called, the last part of their names, by model family."""
+
+LAYER_NAMES = frozenset(name for names in FAMILIES.values() for name in names.split())
 
 _IN_A_BLOCK = re.compile(r"\.\d+\.")
 
 
 def is_linear(module: nn.Module) -> bool:
-    """Whether experts can be put beside this layer: linear, transposed linear (GPT-2), or a quantised linear."""
+    """Whether experts can be put beside a layer: linear, transposed (GPT-2's Conv1D) or quantised linear."""
     if isinstance(module, (nn.Linear, Conv1D)):
         return True
     backend = resolve_quantization_backend(module, get_apply_tensor_subclass=lambda: None)
     return backend is not None and backend.layer_type == "linear"
+
+
+def unwrapped_name(name: str) -> str:
+    """The name a layer had before an adapter wrapped it."""
+    return name.replace(".base_layer", "")
 
 
 def default_targets(model: nn.Module) -> list[str]:
@@ -46,33 +47,33 @@ def default_targets(model: nn.Module) -> list[str]:
     Raises:
         UsageError: no layer has a known name; names the linear layers there are.
     """
-    # A layer that another adapter wraps is found under the name it had before.
-    linear = [
-        name.removesuffix(".base_layer")
-        for name, module in model.named_modules()
-        if _IN_A_BLOCK.search(f".{name}") and is_linear(module)
-    ]
-    found = sorted({name.rpartition(".")[2] for name in linear} & LAYER_NAMES)
-    if not found:
+    names = {unwrapped_name(name) for name, module in model.named_modules() if is_linear(module)}
+    linear = {name.rpartition(".")[2] for name in names if _IN_A_BLOCK.search(f".{name}")}
+    if not linear & LAYER_NAMES:
         raise UsageError(
             f"no attention or MLP layers with known names in {type(model).__name__}",
             expected=", ".join(sorted(LAYER_NAMES)),
-            found=", ".join(sorted({name.rpartition(".")[2] for name in linear})) or "no linear layer in a numbered block",
+            found=", ".join(sorted(linear)) or "no linear layer in a numbered block",
             fix="name them with target_modules",
         )
-    return found
+    return sorted(linear & LAYER_NAMES)
 
 
-def floating_dtype(module: nn.Module, name: str) -> torch.dtype:
-    """The dtype experts beside `module` get: float64 if its weight is, else float32."""
+def expert_dtype(module: nn.Module, name: str) -> torch.dtype:
+    """The dtype of experts beside a layer: float64 if its weight is, else float32, also beside bfloat16.
+
+    Raises:
+        UsageError: the weight holds whole numbers and PEFT knows no such quantised layer.
+    """
     weight = getattr(module, "weight", None)
-    if isinstance(weight, torch.Tensor) and weight.dtype == torch.float64:
-        return torch.float64
-    if isinstance(module, (nn.Linear, Conv1D)) and not (isinstance(weight, torch.Tensor) and weight.is_floating_point()):
-        raise UsageError(
-            "experts cannot be put beside a layer whose weight is not floating point",
-            where=name,
-            expected="float32, bfloat16, float16 or float64, or a quantised layer that PEFT knows",
-            found=getattr(weight, "dtype", "no weight"),
-        )
-    return torch.float32
+    dtype = weight.dtype if isinstance(weight, torch.Tensor) else None
+    plain = isinstance(module, (nn.Linear, nn.Embedding, Conv1D))
+    if plain and resolve_quantization_backend(module, get_apply_tensor_subclass=lambda: None) is None:
+        if dtype is None or not dtype.is_floating_point:
+            raise UsageError(
+                "experts cannot be put beside a layer whose weight is not floating point",
+                where=name,
+                expected="float32, bfloat16, float16, float64, or a quantised layer that PEFT knows",
+                found=dtype or "no weight",
+            )
+    return torch.float64 if dtype == torch.float64 else torch.float32
