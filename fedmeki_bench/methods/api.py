@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from jsonschema import Draft202012Validator
 
-from fedmeki_bench.errors import Fault, FaultsError, did_you_mean
+from fedmeki_bench.errors import BenchError, Fault, FaultsError, did_you_mean
 from fedmeki_bench.specs import TaskSpec
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class MethodContext:
     """What a method may use for a training.
 
     Attributes:
-        foundation: the frozen foundation model with its tokenizer.
+        foundation_model: the frozen foundation model with its tokenizer; None for methods that use none.
         encoders: one encoder a modality, as the clients have them before the first round; the method's to keep and train.
         tasks: specs of the training tasks, by id; no other task exists for the method before `predict`.
         training: the server's optimisation settings.
@@ -110,13 +110,24 @@ class MethodContext:
         prediction_batch_size: most inputs answered at once; changes speed, never an answer.
     """
 
-    foundation: FoundationModel
+    foundation_model: FoundationModel | None
     encoders: Encoders
     tasks: Mapping[str, TaskSpec]
     training: ServerTraining
     device: torch.device
     seed: int
     prediction_batch_size: int = 8
+
+    @property
+    def foundation(self) -> FoundationModel:
+        """The foundation model.
+
+        Raises:
+            BenchError: the method said that it uses none.
+        """
+        if self.foundation_model is None:
+            raise BenchError("no foundation model was loaded", fix="leave uses_foundation_model at True in the method's class")
+        return self.foundation_model
 
 
 @dataclass(frozen=True)
@@ -200,6 +211,10 @@ class Method(ABC):
     @abstractmethod
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over a state that `state_dict` gave, after `setup`."""
+
+    def expert_weights(self, task: TaskSpec) -> Sequence[float] | None:
+        """The weights a router gives its experts for a task, which must sum to one; None for methods without one."""
+        return None
 
     def close(self) -> None:  # noqa: B027  (most methods have nothing to give back)
         """Undo what `setup` did to the foundation model, so that another training can start from it."""

