@@ -7,6 +7,7 @@ escapes is a defect of ours and is shown with its traceback.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -91,9 +92,14 @@ class FaultsError(BenchError):
     """
 
     def __init__(self, what: str, faults: Iterable[Fault], *, exit_code: int = 2) -> None:
-        self.faults: Sequence[Fault] = sorted(faults)
+        self.faults: Sequence[Fault] = sorted(faults, key=_place)
         self.exit_code = exit_code
         super().__init__("\n".join([what, *(f"  {fault.render()}" for fault in self.faults)]))
+
+
+def _place(fault: Fault) -> tuple[list[str | int], Fault]:
+    # Line 9 comes before line 10: numbers within a place are compared as numbers.
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", fault.where)], fault
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -37,9 +37,9 @@ _LIST_MARK = re.compile(r"\W*(?:\(?(?:\d{1,2}|[a-d])[.)]\s)?\W*")
 
 _REFUSAL = re.compile(
     r"\b(?:sorry|apologi[sz]e|unable|cannot|can\s?not|can['’]?t|couldn['’]?t|could not|don['’]?t know"
-    r"|do not know|not (?:sure|certain|clear|possible|enough|able)|unsure|uncertain|unclear"
-    r"|unknown|undetermined|indeterminate|inconclusive|insufficient|impossible|depends|as an ai|language model|refuse|maybe"
-    r"|perhaps|either|neither)\b"
+    r"|do not know|not (?:sure|certain|clear|possible|enough|able)|unsure|uncertain|unclear|unknown"
+    r"|undetermined|indeterminate|inconclusive|insufficient|impossible|depends|as an ai|language model"
+    r"|refuse|maybe|perhaps|either|neither)\b"
 )
 _NOT_AN_ANSWER = re.compile(
     r"\b(?:not|n['’]t|\w+n['’]t|never|without|hardly|nor|if|whether|unless|or|when|means?|would have|than"

@@ -98,8 +98,8 @@ def probability_scores(y_true: NDArray[np.bool_], score: NDArray[np.float64]) ->
 def calibration_error(y_true: NDArray[np.bool_], score: NDArray[np.float64]) -> float:
     """Expected calibration error of the positive answer's probability.
 
-    Sum over bins of n_b/n |mean truth - mean score|, with `ECE_BINS` bins of equal width, closed on the left, the
-    last one on both sides (Naeini et al., AAAI 2015, for the positive class).
+    Sum over bins of n_b/n |mean truth - mean score|, with `ECE_BINS` bins of equal width, closed on the left,
+    the last one on both sides (Naeini et al., AAAI 2015, for the positive class).
     """
     bins = np.minimum((score * ECE_BINS).astype(np.int64), ECE_BINS - 1)
     gap = np.bincount(bins, weights=y_true.astype(np.float64) - score, minlength=ECE_BINS)

@@ -30,6 +30,8 @@ class LegacyQuirks:
             Off: the truth stays, and the answer counts as wrong.
         last_marker: a text answer is what follows the last "answer:". Off: the strict reading.
         whitespace_tokens: BLEU splits words at blanks only, so "no." is not "no". Off: strict tokenisation.
+        latin_words_only: ROUGE drops Chinese characters, and METEOR takes a run of them as one word. Off: each
+            is a word.
         meteor_skips_empty: METEOR is averaged over the non-empty answers only, BLEU and ROUGE over all. Off:
             over all.
     """
@@ -39,6 +41,7 @@ class LegacyQuirks:
     unreadable_rewrites_truth: bool = True
     last_marker: bool = True
     whitespace_tokens: bool = True
+    latin_words_only: bool = True
     meteor_skips_empty: bool = True
 
     @classmethod
@@ -93,11 +96,15 @@ def _rouge1_scorer() -> Any:
     return RougeScorer(["rouge1"], use_stemmer=True)
 
 
-def legacy_rouge1(reference: str, hypothesis: str) -> float:
-    """ROUGE-1 F-measure with rouge-score's own tokeniser, which drops every character that is not ASCII."""
+def legacy_rouge1(reference: str, hypothesis: str, quirks: LegacyQuirks) -> float:
+    """ROUGE-1 F-measure; the release's is with rouge-score's own tokeniser, which knows ASCII words alone."""
+    if not quirks.latin_words_only:
+        return generation.rouge_scores(reference, hypothesis)["rouge1"]
     return float(_rouge1_scorer().score(reference, hypothesis)["rouge1"].fmeasure)
 
 
-def legacy_tokens(text: str) -> Sequence[str]:
+def legacy_tokens(text: str, quirks: LegacyQuirks) -> Sequence[str]:
     """Words for METEOR: nltk's tokeniser on the whole answer as one sentence."""
+    if not quirks.latin_words_only:
+        return generation.tokenise(text)
     return list(generation.word_tokenizer().tokenize(text))

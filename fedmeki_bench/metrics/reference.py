@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fedmeki_bench.metrics._types import LabelLike, Prediction, Score
+from fedmeki_bench.metrics._types import LabelLike, Prediction, Score, Scoring
 from fedmeki_bench.metrics.classification import undefined_for_labels
 from fedmeki_bench.metrics.scoring import score_task
 from fedmeki_bench.metrics.signatures import metric_signature
@@ -30,10 +30,14 @@ def _most_frequent(targets: Sequence[str]) -> str:
 
 
 def _constant_row(
-    spec: TaskSpec, labels: Sequence[LabelLike], answers: Mapping[str, str], metrics: Sequence[str] | None
+    spec: TaskSpec,
+    labels: Sequence[LabelLike],
+    answers: Mapping[str, str],
+    scoring: Scoring,
+    metrics: Sequence[str] | None,
 ) -> Mapping[str, Score]:
     predictions = [Prediction(id=label.id, answer=answers[label.id]) for label in labels]
-    return score_task(spec, labels, predictions, bootstrap=0, metrics=metrics).scores
+    return score_task(spec, labels, predictions, scoring=scoring, bootstrap=0, metrics=metrics).scores
 
 
 def _random_yes_no(labels: Sequence[LabelLike]) -> dict[str, float]:
@@ -64,7 +68,11 @@ def _random_yes_no(labels: Sequence[LabelLike]) -> dict[str, float]:
 
 
 def reference_rows(
-    spec: TaskSpec, labels: Sequence[LabelLike], *, metrics: Sequence[str] | None = None
+    spec: TaskSpec,
+    labels: Sequence[LabelLike],
+    *,
+    scoring: Scoring = "strict",
+    metrics: Sequence[str] | None = None,
 ) -> dict[str, Mapping[str, Score]]:
     """Scores of the reference answers, by row and metric, from the labels alone.
 
@@ -75,35 +83,35 @@ def reference_rows(
     Args:
         spec: the task.
         labels: the labels scored.
+        scoring: how the constant answers are scored.
         metrics: text tasks: compute only these.
     """
     if not labels:
         return {}
     majority = _most_frequent([label.target for label in labels])
     yes = spec.answer.positive or "Yes"
-    words = (
-        {"yes": yes, "no": spec.answer.negative or "No"} if spec.kind == "yes_no" else {majority: majority}
+    constant = (
+        {"yes": yes, "no": spec.answer.negative or "No"}[majority] if spec.kind == "yes_no" else majority
     )
-    rows: dict[str, Mapping[str, Score]] = {
-        "majority": _constant_row(spec, labels, {label.id: words[majority] for label in labels}, metrics),
-        "always-yes": _constant_row(spec, labels, {label.id: yes for label in labels}, metrics),
+    answers = {
+        "majority": {label.id: constant for label in labels},
+        "always-yes": {label.id: yes for label in labels},
     }
     if spec.kind == "yes_no":
         expected = _random_yes_no(labels)
     else:
         shares = np.array(list(Counter(label.target for label in labels).values())) / len(labels)
-        expected = (
-            {"exact_match": float(np.sum(shares**2))} if metrics is None or "exact_match" in metrics else {}
-        )
+        expected = {"exact_match": float(np.sum(shares**2))} if scoring == "strict" else {}
         by_type: dict[str | None, list[str]] = {}
         for label in labels:
             by_type.setdefault(label.question_type, []).append(label.target)
         prior = {question_type: _most_frequent(targets) for question_type, targets in by_type.items()}
-        rows["answer-prior"] = _constant_row(
-            spec, labels, {label.id: prior[label.question_type] for label in labels}, metrics
-        )
+        answers["answer-prior"] = {label.id: prior[label.question_type] for label in labels}
+    rows = {name: _constant_row(spec, labels, row, scoring, metrics) for name, row in answers.items()}
     rows["random at prevalence"] = {
-        name: Score(value, None, None, metric_signature(name, spec.kind)) for name, value in expected.items()
+        name: Score(value, None, None, metric_signature(name, spec.kind, scoring))
+        for name, value in expected.items()
+        if metrics is None or spec.kind == "yes_no" or name in metrics
     }
     return rows
 

@@ -91,7 +91,8 @@ def metric_signature(
         parts += [f"parse:{'yes-no' if kind == 'yes_no' else 'text'}-{READER_VERSION}", "unreadable:wrong"]
     if kind == "yes_no":
         parts += [_AVERAGING[metric]] if metric in _AVERAGING else []
-        parts.append(f"lib:{_library('scikit-learn')}" if metric != "ece" else "lib:own")
+        # Counts and ranks do not depend on the library's version; tokenisers and matchers below do.
+        parts.append("lib:own" if metric == "ece" else "lib:scikit-learn")
     else:
         parts.append(_strict_text(metric) if scoring == "strict" else _legacy_text(metric))
     return "|".join(parts)

@@ -156,10 +156,11 @@ def _legacy_text(
     def compute(reference: str, answer: str) -> Mapping[str, float]:
         values = {
             "bleu": legacy.legacy_bleu(reference, answer, quirks),
-            "rouge1": legacy.legacy_rouge1(reference, answer),
+            "rouge1": legacy.legacy_rouge1(reference, answer, quirks),
         }
         if "meteor" in names:
-            values["meteor"] = meteor(legacy.legacy_tokens(reference), legacy.legacy_tokens(answer))
+            words, found = legacy.legacy_tokens(reference, quirks), legacy.legacy_tokens(answer, quirks)
+            values["meteor"] = meteor(words, found)
         return values
 
     answers = [legacy.legacy_text(prediction.answer, quirks) for _, prediction in rows]
