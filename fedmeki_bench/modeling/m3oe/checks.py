@@ -80,7 +80,7 @@ def check_targets(config: M3OEConfig, model: nn.Module, matches: Callable[[M3OEC
 
 
 def check_saved_tensors(model: nn.Module, adapter_name: str, saved: Mapping[str, Tensor]) -> None:
-    """Saved tensors are exactly those of the adapter, in its shapes; else one FaultsError with every fault."""
+    """Saved tensors are exactly those of the adapter, in its shapes, else a FaultsError with every fault."""
     prefixes = _get_tuner_state_dict_key_prefixes(model, adapter_name=adapter_name)
     expected: dict[str, Tensor] = _filter_state_dict_by_key_prefixes(model.state_dict(), prefixes)
     faults = []

@@ -41,7 +41,7 @@ def description_faults(descriptions: Descriptions, config: M3OEConfig) -> list[F
 
 
 @dataclass
-class M3OEConfig(PeftConfig):
+class M3OEConfig(PeftConfig):  # type: ignore[misc]
     """Configuration of an M3OE adapter (FedKIM, Eq. 4 and 5).
 
     Args:

@@ -71,7 +71,7 @@ class Gate:
                 "an M3OE layer was run without a task",
                 where=layer,
                 expected="the model called inside `with model.base_model.route(tasks):`",
-                fix="name the task of each row, merge one task's experts (`merged(task)`), or disable the adapter",
+                fix="name the task of each row, merge one task (`merged(task)`), or disable the adapter",
             )
         return (opened.leaves if opened is self.replay else opened.columns)[adapter]
 
@@ -89,7 +89,7 @@ class _PassGradientOn(torch.autograd.Function):
         return embeddings.view_as(embeddings)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         leaves = list(ctx.opened.leaves.values())
         gathered = [leaf.grad for leaf in leaves]
         for leaf in leaves:
@@ -102,5 +102,6 @@ def pass_gradient_on(embeddings: Tensor, opened: OpenGate) -> Tensor:
 
     Every layer reads the embeddings, directly or not, so this node is the last that a backward pass reaches.
     """
-    result: Tensor = _PassGradientOn.apply(embeddings, opened, *opened.columns.values())
+    arguments = (embeddings, opened, *opened.columns.values())
+    result: Tensor = _PassGradientOn.apply(*arguments)  # type: ignore[no-untyped-call]
     return result

@@ -19,8 +19,8 @@ Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 class GateHooks:
     """Opens the gate before a forward pass of the base model and closes it afterwards.
 
-    As hooks they also see calls that do not go through the adapter's own `forward`: `generate`, and the decoder
-    called without its head, as a server does that needs few logits.
+    As hooks they also see calls that do not go through the adapter's own `forward`: `generate`, and the
+    decoder called without its head, as a server does that needs few logits.
 
     Args:
         model: the base model.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -37,6 +38,11 @@ class M3OELayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
 
     adapter_layer_names = ("m3oe_A", "m3oe_B")
     other_param_names = ("r", "num_experts", "dropout")
+    # Given by BaseTunerLayer, whose types are not read.
+    active_adapters: list[str]
+    disable_adapters: bool
+    merged: bool
+    set_adapter: Callable[..., None]
 
     def __init__(
         self, base_layer: nn.Module, gate: Gate, name: str, adapter_name: str, config: M3OEConfig
@@ -126,6 +132,7 @@ class M3OELayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
                 where=self.name,
                 expected=f"({rows}, tokens, {self.in_features}): one row a task",
                 found=tuple(x.shape),
+                fix="a model that flattens its rows before this layer takes one task at a time",
             )
 
     @property
@@ -141,7 +148,7 @@ class M3OELayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             columns: factors of the inner columns for that task, P r values.
         """
         with torch.no_grad():
-            delta = (self.m3oe_B[adapter_name] * columns.reshape(-1)) @ self.m3oe_A[adapter_name]
+            delta: Tensor = (self.m3oe_B[adapter_name] * columns.reshape(-1)) @ self.m3oe_A[adapter_name]
         return delta.t() if isinstance(self.base_layer, Conv1D) else delta
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:

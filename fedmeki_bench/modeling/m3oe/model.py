@@ -23,13 +23,13 @@ from fedmeki_bench.modeling.m3oe.hooks import GateHooks
 from fedmeki_bench.modeling.m3oe.layer import M3OELayer
 from fedmeki_bench.modeling.m3oe.report import RouterReport
 from fedmeki_bench.modeling.m3oe.router import Router
-from fedmeki_bench.modeling.m3oe.targets import default_targets, expert_dtype, is_linear
+from fedmeki_bench.modeling.m3oe.targets import default_targets, expert_dtype
 
 __all__ = ["M3OEModel"]
 
 
 class M3OEModel(BaseTuner):  # type: ignore[misc]
-    """A causal language model with M3OE in its linear layers; made by `get_peft_model(base, M3OEConfig(...))`.
+    """A causal language model with M3OE in its linear layers, as `get_peft_model(base, config)` makes it.
 
     One router serves all layers: the weights depend on the task alone and are computed once a forward pass.
 
@@ -43,6 +43,8 @@ class M3OEModel(BaseTuner):  # type: ignore[misc]
     tuner_layer_cls = M3OELayer
     # The router belongs to the model, not to a layer, so layers injected into a bare module would lack it.
     uses_shared_state = True
+
+    _tasks: list[str] | None
 
     def __init__(self, model: nn.Module, config: Any, adapter_name: str, **kwargs: Any) -> None:
         # BaseTuner.__init__ initialises nn.Module and injects in one go, so what injection needs comes first,
@@ -226,7 +228,8 @@ class M3OEModel(BaseTuner):  # type: ignore[misc]
         """Factors of the inner columns, (rows, 1, P r); one row if all tasks are the same."""
         config = self.peft_config[adapter]
         distinct = list(dict.fromkeys(tasks))
-        columns = self.expert_weights(distinct, adapter).repeat_interleave(config.r, dim=1) * config.scaling
+        weights = self.expert_weights(distinct, adapter)
+        columns: Tensor = weights.repeat_interleave(config.r, dim=1) * config.scaling
         if len(distinct) > 1:
             columns = columns[[distinct.index(task) for task in tasks]]
         return columns[:, None, :]
@@ -288,7 +291,7 @@ class M3OEModel(BaseTuner):  # type: ignore[misc]
         *,
         task: str | None = None,
     ) -> nn.Module:
-        """The plain base model with one task's experts in its weights; the task is named here or by `route`."""
+        """The plain base model with one task's experts in its weights, named here or by `route`."""
         self.merge_adapter(adapter_names, safe_merge, task=task)
         return self._unload_and_optionally_merge(merge=False, progressbar=progressbar)
 

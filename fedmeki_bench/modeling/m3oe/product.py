@@ -41,7 +41,8 @@ def expert_product(
         (..., out), in the dtype of `base`.
     """
     keep = torch.empty_like(x, dtype=torch.bool).bernoulli_(1 - dropout) if dropout else None
-    result: Tensor = _ExpertProduct.apply(base, x, a, b, columns, keep, 1 / (1 - dropout))
+    arguments = (base, x, a, b, columns, keep, 1 / (1 - dropout))
+    result: Tensor = _ExpertProduct.apply(*arguments)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -71,7 +72,7 @@ class _ExpertProduct(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, a, b, columns, keep, middle = ctx.saved_tensors
         _, need_x, need_a, need_b, need_columns, *_ = ctx.needs_input_grad
         grad_x = grad_a = grad_b = grad_columns = None

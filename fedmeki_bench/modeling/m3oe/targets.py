@@ -67,13 +67,12 @@ def expert_dtype(module: nn.Module, name: str) -> torch.dtype:
     """
     weight = getattr(module, "weight", None)
     dtype = weight.dtype if isinstance(weight, torch.Tensor) else None
-    plain = isinstance(module, (nn.Linear, nn.Embedding, Conv1D))
-    if plain and resolve_quantization_backend(module, get_apply_tensor_subclass=lambda: None) is None:
-        if dtype is None or not dtype.is_floating_point:
-            raise UsageError(
-                "experts cannot be put beside a layer whose weight is not floating point",
-                where=name,
-                expected="float32, bfloat16, float16, float64, or a quantised layer that PEFT knows",
-                found=dtype or "no weight",
-            )
+    quantised = resolve_quantization_backend(module, get_apply_tensor_subclass=lambda: None) is not None
+    if not quantised and (dtype is None or not dtype.is_floating_point):
+        raise UsageError(
+            "experts cannot be put beside a layer whose weight is not floating point",
+            where=name,
+            expected="float32, bfloat16, float16, float64, or a quantised layer that PEFT knows",
+            found=dtype or "no weight",
+        )
     return torch.float64 if dtype == torch.float64 else torch.float32
