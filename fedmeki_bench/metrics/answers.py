@@ -28,8 +28,8 @@ _SPECIAL_TOKENS = re.compile(
 _LATEX = re.compile(r"\\(?:boxed|text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
 _ECHO = re.compile(r"\b(?:yes\s*(?:/|or)\s*no|no\s*(?:/|or)\s*yes)\b")
 _MARKER = re.compile(
-    r"(?P<final>final\s+)?(?:answer|response|prediction|verdict|label|output|conclusion)\s*[:：=]"
-    r"|(?P<final_is>final\s+)?\banswer\s+(?:is|would\s+be|should\s+be|must\s+be)\b\s*:?"
+    r"(?P<final>final\s+)?(?:(?:answer|response|prediction|verdict|label|output|conclusion)\s*[:：=]"
+    r"|answer\s+(?:is|would\s+be|should\s+be|must\s+be)\b\s*:?)"
 )
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _DETERMINER = re.compile(r"(?:[^\S\n]+|-)(?!(?:yes|no)\b)[^\W_]")
@@ -45,6 +45,8 @@ _NOT_AN_ANSWER = re.compile(
     r"\b(?:not|n['’]t|\w+n['’]t|never|without|hardly|nor|if|whether|unless|or|when|means?|would have|than"
     r"|instead of|versus|vs|no (?=\w))\b"
 )
+_CONDITION = re.compile(r"[^\S\n]+(?:if|when|unless|means?|would|could|might)\b")
+_ALTERNATIVE = re.compile(r"\s+or\b")
 _EMPTY_NO_NOUNS = """
 answer answers basis clear clue comment conclusion conclusive context data definite definitive determination
 diagnosis doubt idea image images info information input longer matter one opinion problem question questions
@@ -67,23 +69,25 @@ class _Words:
     """The two answer words of a task, and how they stand in a text."""
 
     def __init__(self, positive: str, negative: str) -> None:
-        self.meaning: dict[str, bool] = {}
+        self._meaning: dict[str, bool] = {}
         for value, word in ((True, positive.casefold()), (False, negative.casefold())):
-            self.meaning.update(dict.fromkeys(_SYNONYMS.get(word, (word,)), value))
+            self._meaning.update(dict.fromkeys(_SYNONYMS.get(word, (word,)), value))
+        words = "|".join(re.escape(word) for word in sorted(self._meaning, key=len, reverse=True))
+        whole_word = rf"(?<![^\W_])(?<!\w['’])(?:{words})(?![^\W_])(?!['’]\w)"
+        self._pattern = re.compile(rf"{whole_word}(?!\s*\?)")
 
     def occurrences(self, text: str) -> list[tuple[bool, int, int, bool]]:
-        """(meaning, start, end, whether it stands alone) of each answer word outside questions."""
-        found = []
-        for match in _WORD.finditer(text):
-            if match.group() not in self.meaning:
-                continue
-            rest = text[match.end() :]
-            if re.match(r"\s*\?", rest):
-                continue
-            # "no" before a word on the same line is a determiner or the start of a clause; "yes" never is.
-            determiner = match.group() == "no" and _DETERMINER.match(rest) is not None
-            found.append((self.meaning[match.group()], match.start(), match.end(), not determiner))
-        return found
+        """(meaning, start, end, whether it stands alone) of each answer word, not of "yes?"."""
+        # "no" before a word on the same line is a determiner or opens a clause; "yes" never is.
+        return [
+            (
+                self._meaning[match.group()],
+                match.start(),
+                match.end(),
+                match.group() != "no" or _DETERMINER.match(text, match.end()) is None,
+            )
+            for match in self._pattern.finditer(text)
+        ]
 
 
 def _leading(text: str, words: _Words) -> set[bool] | None:
@@ -94,6 +98,8 @@ def _leading(text: str, words: _Words) -> set[bool] | None:
     if not occurrences or occurrences[0][1] != first:
         return None
     meaning, _, end, alone = occurrences[0]
+    if _CONDITION.match(text, end):
+        return set()
     if not alone:
         clause = re.split(r"[.,;:!?\n]", text[end:], maxsplit=1)[0]
         if _EMPTY_NO.intersection(_WORD.findall(clause)[:4]):
@@ -110,18 +116,31 @@ def _anywhere(text: str, words: _Words) -> set[bool]:
         if not alone:
             continue
         before = re.split(r"[.,;:!?\n]", text[:start])[-1]
-        if _NOT_AN_ANSWER.search(before):
+        after = _CONDITION.match(text, end) or _ALTERNATIVE.match(text, end)
+        if after or _NOT_AN_ANSWER.search(before):
             # A negated or conditional answer word ("not a yes", "if yes") makes the whole text doubtful.
             return set()
         readings.add(meaning)
-        if re.match(r"\s+or\b", text[end:]):
-            return set()
     return readings
 
 
 def _section(text: str, words: _Words) -> set[bool]:
     leading = _leading(text, words)
     return _anywhere(text, words) if leading is None else leading
+
+
+def _labelled(text: str, markers: list[re.Match[str]], words: _Words) -> set[bool]:
+    """Readings of what follows each "Answer:" (only the "final" ones, if there are), and of what precedes."""
+    ends = [marker.start() for marker in markers[1:]] + [len(text)]
+    sections = [(marker, text[marker.end() : end]) for marker, end in zip(markers, ends, strict=True)]
+    final = [section for section in sections if section[0]["final"]]
+    readings = {value for _, body in final or sections for value in _section(body, words)}
+    before = text[: markers[0].start()]
+    occurrences = words.occurrences(before)
+    if not final and occurrences and occurrences[0][3]:
+        # "Yes. Answer: no" contradicts itself; "No effusion here. Answer: yes" does not.
+        readings |= _leading(before, words) or set()
+    return readings
 
 
 def read_yes_no(answer: str, *, positive: str = "Yes", negative: str = "No") -> bool | None:
@@ -140,18 +159,7 @@ def read_yes_no(answer: str, *, positive: str = "Yes", negative: str = "No") -> 
     words = _Words(positive, negative)
     text = _ECHO.sub(" ", _normalise(answer))
     markers = list(_MARKER.finditer(text))
-    if not markers:
-        readings = _section(text, words)
-    else:
-        ends = [marker.start() for marker in markers[1:]] + [len(text)]
-        sections = [(marker, text[marker.end() : end]) for marker, end in zip(markers, ends, strict=True)]
-        final = [part for part in sections if part[0].group("final") or part[0].group("final_is")]
-        readings = set().union(*(_section(body, words) for _, body in final or sections))
-        if not final:
-            before = text[: markers[0].start()]
-            occurrences = words.occurrences(before)
-            if occurrences and occurrences[0][3] and _leading(before, words):
-                readings |= _leading(before, words) or set()
+    readings = _labelled(text, markers, words) if markers else _section(text, words)
     return readings.pop() if len(readings) == 1 else None
 
 
