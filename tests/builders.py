@@ -125,7 +125,7 @@ def make_result(
     random_weights: bool = False,
     **overrides: Any,
 ) -> dict[str, Any]:
-    """A valid `result.json`; by default one multi-task and one zero-shot evaluation, the rest follows from them.
+    """A valid `result.json`; by default one multi-task and one zero-shot evaluation.
 
     Args:
         method: the method's name.

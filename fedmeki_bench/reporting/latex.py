@@ -1,0 +1,200 @@
+"""Tables in LaTeX, ready for `\\input`: booktabs, caption and label, units, arrows, notes; nothing else is needed."""
+
+from __future__ import annotations
+
+import re
+from itertools import groupby
+
+from fedmeki_bench.reporting._types import Layout, Table
+from fedmeki_bench.reporting.grid import ABSENT, UNDEFINED, Column, Grid, GridCell, lay_out
+
+__all__ = ["escape_latex", "render_latex"]
+
+_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "_": r"\_",
+    "%": r"\%",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "–": "--",
+    "—": "---",
+    "’": "'",
+    "‘": "`",
+    "“": "``",
+    "”": "''",
+    "…": r"\ldots{}",
+    "†": r"\textdagger{}",
+    "‡": r"\textdaggerdbl{}",
+    "±": r"\textpm{}",
+    "µ": r"\textmu{}",
+    "×": r"\texttimes{}",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+}
+# In the T1-less default encoding these need a package; a plain apostrophe and quote do not.
+_ESCAPES['"'] = "''"
+
+_NICE = {
+    "FedPlug_L": r"FedPlug$_{\mathrm{L}}$",
+    "FedKIM_pub": r"FedKIM$_{\mathrm{pub}}$",
+    "FedKIM_T": r"FedKIM$_{\mathrm{T}}$",
+    "FedKIM_M": r"FedKIM$_{\mathrm{M}}$",
+    "Federated+": r"Federated$^{+}$",
+    "Federated*": r"Federated$^{*}$",
+}
+"""The papers' own way of writing their methods."""
+
+WIDEST_SINGLE = 6
+"""Columns that still fit one column of a two-column paper; intervals count as a column of their own."""
+
+
+def escape_latex(text: str) -> str:
+    r"""Text that LaTeX prints as it is: `\ { } $ & # _ % ~ ^` and the like survive, line breaks become spaces.
+
+    Letters with accents of Western European languages are kept (LaTeX reads UTF-8); any other character that a plain
+    `pdflatex` has no glyph for is printed as its code, `[U+4E2D]`, rather than stopping the user's build.
+    """
+    return "".join(_ESCAPES.get(char) or _glyph(char) for char in " ".join(text.split()))
+
+
+def _glyph(char: str) -> str:
+    if char.isascii() and char.isprintable():
+        return char
+    if char.isalpha() and "\u00c0" <= char <= "\u017e":
+        return char
+    return f"[U+{ord(char):04X}]"
+
+
+def _name(label: str) -> str:
+    method, bracket, variant = label.partition(" (")
+    nice = _NICE.get(method)
+    return nice + escape_latex(bracket + variant) if nice else escape_latex(label)
+
+
+def _number(cell: GridCell) -> str:
+    if cell.text in (ABSENT, UNDEFINED):
+        return escape_latex(cell.text)
+    text = {"best": rf"\textbf{{{cell.text}}}", "tied": rf"\textit{{{cell.text}}}"}.get(cell.rank, cell.text)
+    marks = rf"\rlap{{\textsuperscript{{{escape_latex(cell.marks)}}}}}" if cell.marks else ""
+    interval = rf"\,{{\tiny[{cell.interval}]}}" if cell.interval else ""
+    return text + marks + interval
+
+
+def _arrow(label: str, shown: bool) -> str:
+    return escape_latex(label) + (r" $\uparrow$" if shown else "")
+
+
+def _group_lines(grid: Grid) -> list[str]:
+    """The upper heading: groups of neighbouring columns with a rule under each."""
+    if not any(column.group for column in grid.columns):
+        return []
+    cells, rules, at = [" & ".join([""] * len(grid.stub))], [], len(grid.stub) + 1
+    for group, members in groupby(grid.columns, key=lambda column: column.group):
+        width = len(list(members))
+        cells.append(rf"\multicolumn{{{width}}}{{c}}{{{_group_name(group, width)}}}")
+        rules.append(rf"\cmidrule(lr){{{at}-{at + width - 1}}}")
+        at += width
+    return [" & ".join(cells) + r" \\", "".join(rules)]
+
+
+def _group_name(group: str, width: int) -> str:
+    """A heading over one narrow column is set in two lines, so that it does not widen the column."""
+    if width > 1:
+        return escape_latex(group)
+    lines = r"\\".join(escape_latex(line) for line in group.split(", "))
+    return rf"\begin{{tabular}}[b]{{@{{}}c@{{}}}}{lines}\end{{tabular}}"
+
+
+def _heading(column: Column) -> str:
+    return _arrow(column.label, True) if column.arrow else _name(column.label)
+
+
+def _tabular(grid: Grid) -> list[str]:
+    columns = "l" * len(grid.stub) + "r" * len(grid.columns)
+    heads = [
+        *map(escape_latex, grid.stub),
+        *(rf"\multicolumn{{1}}{{c}}{{{_heading(column)}}}" for column in grid.columns),
+    ]
+    lines = [
+        rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}",
+        r"\toprule",
+        *_group_lines(grid),
+        " & ".join(heads) + r" \\",
+        r"\midrule",
+    ]
+    for row in grid.rows:
+        if row.rule:
+            lines.append(r"\midrule")
+        stub = [_name(text) for text in row.stub]
+        if row.arrow:
+            stub[-1] = _arrow(row.stub[-1], True)
+        lines.append(" & ".join([*stub, *map(_number, row.cells)]) + r" \\")
+    return [*lines, r"\bottomrule", r"\end{tabular}"]
+
+
+def _notes(grid: Grid) -> list[str]:
+    if not grid.notes:
+        return []
+    lines = [r"\par\smallskip", r"\begin{minipage}{\linewidth}", r"\raggedright\scriptsize"]
+    lines += [escape_latex(note) + r"\par" for note in grid.notes]
+    return [*lines, r"\end{minipage}"]
+
+
+def _label(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def render_latex(
+    table: Table,
+    *,
+    layout: Layout | None = None,
+    transposed: bool = False,
+    wide: bool | None = None,
+    intervals: bool = False,
+    caption: str | None = None,
+    label: str | None = None,
+) -> str:
+    r"""The table as a LaTeX float to be read with `\input`; needs `\usepackage{booktabs}` and nothing else.
+
+    Choose tasks, methods and metrics beforehand with `select`.
+
+    Args:
+        table: what to print.
+        layout: another layout than the table's own.
+        transposed: methods become rows where they are columns, and columns where they are rows.
+        wide: `table*` over both columns of a page; None decides by the number of columns.
+        intervals: print each number's interval beside it.
+        caption: the caption as plain text, if not the table's own; it is escaped.
+        label: the label after `tab:`, if not the table's name.
+    """
+    if transposed:
+        layout = "rows" if (layout or table.layout) == "columns" else "columns"
+    grid = lay_out(table, layout=layout, intervals=intervals)
+    if wide is None:
+        wide = len(grid.stub) + len(grid.columns) * (2 if intervals else 1) > WIDEST_SINGLE
+    environment = "table*" if wide else "table"
+    crowded = len(grid.stub) + len(grid.columns) * (2 if intervals else 1) > 2 * WIDEST_SINGLE - 2
+    size, gap = (r"\scriptsize", "2.5pt") if crowded else (r"\footnotesize", "4pt")
+    body = _tabular(grid) if grid.rows else ["No numbers."]
+    lines = [
+        r"% Needs \usepackage{booktabs} in the preamble.",
+        rf"\begin{{{environment}}}[t]",
+        r"\centering",
+        rf"\caption{{{escape_latex(caption or table.caption)}}}",
+        rf"\label{{tab:{_label(label or table.name)}}}",
+        r"\vspace{4pt}",
+        rf"{size}\setlength{{\tabcolsep}}{{{gap}}}%",
+        *body,
+        *_notes(grid),
+        rf"\end{{{environment}}}",
+    ]
+    return "\n".join(lines) + "\n"
