@@ -78,7 +78,7 @@ def plain_alpha(
 
 
 class PlainExperts(nn.Module):
-    """Eq. 5 for one layer as a loop over rows and experts; shares its parameters with the layer under test."""
+    """Eq. 5 for one layer as a loop over rows and experts; shares the parameters of the tested layer."""
 
     def __init__(self, layer: M3OELayer, scaling: float, alphas: list[Tensor]) -> None:
         super().__init__()
@@ -98,12 +98,13 @@ class PlainExperts(nn.Module):
 def plain_logits(model: PeftModel, tasks: Sequence[str], **inputs: Tensor) -> Tensor:
     """The adapted model's logits by the plain equations, with gradients to the same parameters."""
     tuner = model.base_model
+    scaling = model.peft_config["default"].scaling
     router = dict(tuner.m3oe_router["default"].named_parameters())
     embedding = tuner.model.get_input_embeddings().weight.detach()
     alphas = [plain_alpha(router, embedding, DESCRIPTIONS[task]) for task in tasks]
     layers = tuner.layers()
     for name, layer in layers.items():
-        tuner.model.set_submodule(name, PlainExperts(layer, model.peft_config["default"].scaling, alphas))
+        tuner.model.set_submodule(name, PlainExperts(layer, scaling, alphas))
     try:
         logits: Tensor = tuner.model(**inputs).logits
     finally:

@@ -94,6 +94,9 @@ def test_merging_needs_exactly_one_task(tasks):
 
 def test_a_second_merge_is_refused():
     model = adapted()
-    with model.base_model.merged("ecg"), pytest.raises(BenchError, match="merged already"):
-        with model.base_model.merged("covid"):
-            pass
+    with (
+        model.base_model.merged("ecg"),
+        pytest.raises(BenchError, match="merged already"),
+        model.base_model.merged("covid"),
+    ):
+        pass
