@@ -110,7 +110,7 @@ def printed_range(value: float) -> tuple[float, float]:
     `u` is the unit of the last decimal carried. A number carried as 68.1 may have been printed 68.1 or
     68.10; it is given the benefit of the doubt and read with one decimal.
     """
-    exponent = Decimal(repr(value)).normalize().as_tuple().exponent
+    exponent = Decimal(repr(value)).as_tuple().exponent
     assert isinstance(exponent, int)
     unit = 10.0 ** max(min(exponent, 0), -2)
     return value - unit / 2, value + unit
