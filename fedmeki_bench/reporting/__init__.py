@@ -1,4 +1,4 @@
-"""From result records to tables people can read, paste and check: Markdown, LaTeX, terminal; no training, no torch."""
+"""From result records to tables people can read, paste and check; no training, no torch."""
 
 from fedmeki_bench.reporting._types import Cell, Entry, Kind, Layout, Measure, Table, select
 from fedmeki_bench.reporting.latex import escape_latex, render_latex

@@ -1,4 +1,4 @@
-"""How things are called in tables: metrics, methods, kinds of rows, protocols, aggregation; one place for all formats."""
+"""How things are called in tables: metrics, methods, kinds of rows, protocols; one place for all formats."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ __all__ = [
     "KIND_LABELS",
     "METHODS",
     "METRICS",
-    "PAPER_METRICS",
     "PROTOCOLS",
+    "SHOWN_METRICS",
+    "arrow",
     "clean_name",
     "method_label",
     "metric_label",
@@ -27,15 +28,24 @@ METRICS = {
     "mcc": "MCC",
     "auroc": "AUROC",
     "auprc": "AUPRC",
+    "brier": "Brier",
+    "ece": "ECE",
     "bleu": "BLEU",
-    "rouge": "ROUGE",
+    "rouge1": "ROUGE",
     "meteor": "METEOR",
+    "exact_match": "Exact",
+    "token_f1": "Token F1",
     "n": "Items",
 }
-"""Display name of a metric, in the order of a table's columns; `n` is the number of test items, not a score."""
+"""Display name of a metric, in the order of columns; `n` is the number of test items, not a score."""
 
-PAPER_METRICS = ("accuracy", "precision", "recall", "f1", "bleu", "rouge", "meteor")
-"""What the papers print; everything else is this project's addition."""
+SHOWN_METRICS = (
+    *("accuracy", "precision", "recall", "f1", "balanced_accuracy", "mcc", "auroc", "auprc"),
+    *("bleu", "rouge1", "meteor", "exact_match", "n"),
+)
+"""What tables show unless asked: the papers' metrics, and those that a constant answer cannot win."""
+
+LOWER_IS_BETTER = ("brier", "ece")
 
 METHODS = {
     "fedplug": "FedPlug",
@@ -51,7 +61,7 @@ METHODS = {
 """Display name of a method as the papers write it; any other method is shown under its own name."""
 
 KIND_LABELS = {
-    "own": "this run",
+    "own": "own run",
     "submission": "submission",
     "released": "released log re-scored",
     "constant": "constant",
@@ -69,16 +79,12 @@ PROTOCOLS = {
 
 
 def clean_name(name: str) -> str:
-    """A name from a file made safe for one line of text: control and direction-changing characters become visible.
+    """A name from a file made safe for one line: control and direction-changing characters become visible.
 
     Escaping for Markdown, LaTeX or HTML is the renderer's work and comes after this.
     """
-    shown = [
-        f"[U+{ord(char):04X}]"
-        if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-        else char
-        for char in name
-    ]
+    hidden = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+    shown = [f"[U+{ord(char):04X}]" if unicodedata.category(char) in hidden else char for char in name]
     return "".join(shown).strip() or "(no name)"
 
 
@@ -92,8 +98,15 @@ def metric_label(name: str) -> str:
     return METRICS.get(name) or clean_name(name).replace("_", " ")
 
 
+def arrow(metric: str) -> str:
+    """Which way is better: `↑`, `↓`, or nothing for the number of items."""
+    if metric == "n":
+        return ""
+    return "↓" if metric in LOWER_IS_BETTER else "↑"
+
+
 def sort_metrics(names: Iterable[str]) -> list[str]:
-    """Metrics without repeats in the order of `METRICS`, unknown ones after the scores in alphabetical order."""
+    """Metrics without repeats in the order of `METRICS`; unknown ones after the scores, alphabetically."""
     order = {name: rank for rank, name in enumerate(METRICS)}
     unknown = order["n"] - 0.5
     return sorted(set(names), key=lambda name: (order.get(name, unknown), name))

@@ -1,4 +1,4 @@
-"""What a table is before it has a format: measures, entries, and a cell where an entry has a value for a measure."""
+"""What a table is before it has a format: measures, entries, and a cell where an entry has a number."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from fedmeki_bench.reporting._names import sort_metrics
+
 __all__ = ["Cell", "Entry", "Kind", "Layout", "Measure", "Table", "select"]
 
 Kind = Literal["own", "submission", "released", "constant", "published"]
 """Where an entry's numbers come from; shown with every entry, in this order."""
 
 Layout = Literal["columns", "blocks", "rows"]
-"""`columns`: one column an entry, one row a task and metric (FedKIM Tables 3 and 7); `blocks`: one row an entry under
-its task, one column a metric (Tables 4 and 5); `rows`: one row an entry, one column a task and metric."""
+"""`columns`: one column an entry, one row a task and metric (FedKIM Tables 3 and 7); `blocks`: one row an
+entry under its task, one column a metric (Tables 4 and 5); `rows`: one row an entry, one column a task and
+metric."""
 
 
 @dataclass(frozen=True, order=True)
@@ -35,8 +38,8 @@ class Cell:
         signature: identifies the metric's exact definition; None if unknown, as for published numbers.
         data: identifies the test items: two cells are compared only where it agrees and is not None.
         simulated: the test items are simulated.
-        rank: `best` if separable from the next by the paired test, `tied` if among those that are not separable
-            from the highest, empty otherwise (also where nothing was tested).
+        rank: `best` if separable from the next by the paired test, `tied` if among those that are not
+            separable from the best, empty otherwise (also where nothing was tested).
     """
 
     value: float | None
@@ -85,7 +88,7 @@ class Table:
         layout: how it is laid out unless a renderer is asked for another.
         protocol: the protocol of all its numbers.
         tasks: task id to abbreviation, in the order shown.
-        metrics: in the order shown.
+        metrics: those shown, in order; the cells may hold more.
         entries: in the order shown.
         cells: (entry key, measure) to cell; absent where there is no number.
         notes: sentences under the table, after those of the entries.
@@ -119,12 +122,14 @@ def select(
     metrics: Sequence[str] | None = None,
     keep: Callable[[Entry], bool] | None = None,
 ) -> Table:
-    """The part of a table with the named tasks (ids) and metrics and the entries to keep, in the table's order.
+    """The part of a table with the named tasks (ids), metrics and entries; without naming, what it shows.
 
-    Entries left without any number are dropped.
+    Metrics that the table holds but does not show by itself can be named too. Entries left without any number
+    are dropped.
     """
     chosen_tasks = {task: short for task, short in table.tasks.items() if tasks is None or task in tasks}
-    chosen_metrics = [metric for metric in table.metrics if metrics is None or metric in metrics]
+    held = sort_metrics(measure.metric for _, measure in table.cells)
+    chosen_metrics = list(table.metrics) if metrics is None else [name for name in held if name in metrics]
     wanted = {entry.key for entry in table.entries if keep is None or keep(entry)}
     cells = {
         (key, measure): cell

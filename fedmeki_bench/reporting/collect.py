@@ -1,4 +1,4 @@
-"""From result records to entries and cells: one entry a run, constants from its references, nothing invented."""
+"""From result records to entries and cells: one entry a run, constants from its references."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fedmeki_bench.files import content_hash
+from fedmeki_bench.metrics.reference import CONSTANT_ROWS
 from fedmeki_bench.reporting._names import BACKBONES, clean_name, method_label
 from fedmeki_bench.reporting._types import Cell, Entry, Kind, Measure
 from fedmeki_bench.specs._result import validate_result
@@ -28,7 +29,7 @@ class Collected:
 
 
 def left_out_reason(result: Mapping[str, Any]) -> str | None:
-    """Why a result may not stand in a table, None if it may: a model with random weights has learnt no language."""
+    """Why a result may not stand in a table, None if it may: random weights have learnt no language."""
     model = result["foundation_model"]
     if model is None or not model["random_weights"]:
         return None
@@ -115,12 +116,14 @@ def _reference_cells(
 
 
 class _Constants:
-    """Gathers constant rows; runs on the same items share a row, other items get a row of their own."""
+    """Gathers constant rows: runs on the same items share one, other items get one of their own."""
 
     def __init__(self) -> None:
         self.rows: dict[str, list[tuple[str, dict[Measure, Cell]]]] = {}
 
     def add(self, name: str, run_id: str, cells: Mapping[Measure, Cell]) -> None:
+        if not cells:
+            return
         rows = self.rows.setdefault(name, [])
         for _, known in rows:
             if all(known.get(measure, cell) == cell for measure, cell in cells.items()):
@@ -148,7 +151,8 @@ def _remarks(
         f"{shorts[evaluation['task']]} {100 * evaluation['parse_rate']:.1f}%"
         for evaluation in _evaluations(result, protocol)
         if evaluation["task"] in shorts
-        and evaluation["parse_rate"] is not None and evaluation["parse_rate"] < 1
+        and evaluation["parse_rate"] is not None
+        and evaluation["parse_rate"] < 1
     ]
     if unread:
         yield f"Answers that could be read, {name}: {', '.join(unread)}; the rest count as wrong."
@@ -179,7 +183,7 @@ def collect_results(
         if not evaluations:
             continue
         for evaluation in evaluations:
-            for row in result["references"].get(evaluation["task"], {}):
+            for row in CONSTANT_ROWS:
                 constants.add(row, result["run_id"], _reference_cells(result, evaluation, row))
         reason = left_out_reason(result)
         if reason is not None:

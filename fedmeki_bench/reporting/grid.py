@@ -1,4 +1,4 @@
-"""A table laid out: stub, headers and formatted numbers. Every format renders this, so all carry the same numbers."""
+"""A table laid out: stub, headers, formatted numbers. Every format renders this: the numbers are the same."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fedmeki_bench.reporting._names import BACKBONES, KIND_LABELS, metric_label
+from fedmeki_bench.reporting._names import BACKBONES, KIND_LABELS, arrow, metric_label
 from fedmeki_bench.reporting._types import Cell, Entry, Layout, Measure, Table
 
 __all__ = ["ABSENT", "UNDEFINED", "Column", "Grid", "GridCell", "GridRow", "kind_label", "lay_out"]
@@ -41,11 +41,11 @@ class GridCell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of numbers: the heading it shares with its neighbours (may be empty), its own, and its direction."""
+    """A column of numbers: the heading shared with its neighbours (or none), its own, which way is better."""
 
     group: str
     label: str
-    arrow: bool = False
+    arrow: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class GridRow:
     stub: tuple[str, ...]
     cells: tuple[GridCell, ...]
     rule: bool = False
-    arrow: bool = False
+    arrow: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,8 @@ class _Formatter:
         cells = {place: cell for place, cell in self.table.cells.items() if place[1].metric != "n"}
         if any(cell.simulated and not self.simulated[key] for (key, _), cell in cells.items()):
             notes.append(f"{SIMULATED_MARK} on simulated data.")
+        if any(cell.simulated for cell in cells.values()):
+            notes.append("Simulated data are made up: numbers on them say nothing about medicine.")
         if self.odd:
             found = ", ".join(sorted(set(self.odd.values())))
             notes.append(
@@ -183,12 +185,12 @@ def _by_columns(table: Table, formatter: _Formatter) -> Grid:
         kind = kind_label(entry, formatter.simulated[entry.key])
         group = ", ".join(filter(None, [kind[0].upper() + kind[1:], _backbone(entry)]))
         columns.append(Column(group, entry.label))
-    rows = []
+    rows: list[GridRow] = []
     for task, short in table.tasks.items():
         for index, metric in enumerate(table.measured(task)):
             cells = tuple(formatter.cell(entry, task, metric) for entry in table.entries)
             stub = (short if index == 0 else "", metric_label(metric))
-            rows.append(GridRow(stub, cells, rule=index == 0 and bool(rows), arrow=metric != "n"))
+            rows.append(GridRow(stub, cells, rule=index == 0 and bool(rows), arrow=arrow(metric)))
     return Grid(("Task", "Metric"), tuple(columns), tuple(rows))
 
 
@@ -206,7 +208,7 @@ def _by_blocks(table: Table, formatter: _Formatter) -> Grid:
             stub = (short if index == 0 else "", entry.label, _backbone(entry), kind)
             cells = tuple(formatter.cell(entry, task, metric) for metric in metrics)
             rows.append(GridRow(stub, cells, rule=index == 0 and bool(rows)))
-    columns = tuple(Column("", metric_label(metric), metric != "n") for metric in metrics)
+    columns = tuple(Column("", metric_label(metric), arrow(metric)) for metric in metrics)
     return Grid(("Task", "Method", "Aggregation", "Kind"), columns, tuple(rows))
 
 
@@ -220,7 +222,7 @@ def _by_rows(table: Table, formatter: _Formatter) -> Grid:
         cells = tuple(formatter.cell(entry, task, metric) for task, metric in places)
         rows.append(GridRow(stub, cells, rule=previous not in (None, entry.kind)))
         previous = entry.kind
-    columns = tuple(Column(table.tasks[task], metric_label(metric), metric != "n") for task, metric in places)
+    columns = tuple(Column(table.tasks[task], metric_label(metric), arrow(metric)) for task, metric in places)
     return Grid(("Method", "Aggregation", "Kind"), columns, tuple(rows))
 
 

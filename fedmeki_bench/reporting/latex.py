@@ -1,4 +1,4 @@
-"""Tables in LaTeX, ready for `\\input`: booktabs, caption and label, units, arrows, notes; nothing else is needed."""
+"""Tables in LaTeX, ready for `\\input`: booktabs, caption and label, units, arrows, notes."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ WIDEST_SINGLE = 6
 
 
 def escape_latex(text: str) -> str:
-    r"""Text that LaTeX prints as it is: `\ { } $ & # _ % ~ ^` and the like survive, line breaks become spaces.
+    r"""Text that LaTeX prints as it is: `\ { } $ & # _ % ~ ^` survive, line breaks become spaces.
 
-    Letters with accents of Western European languages are kept (LaTeX reads UTF-8); any other character that a plain
+    Letters with accents of European languages are kept (LaTeX reads UTF-8); any other character that a plain
     `pdflatex` has no glyph for is printed as its code, `[U+4E2D]`, rather than stopping the user's build.
     """
     return "".join(_ESCAPES.get(char) or _glyph(char) for char in " ".join(text.split()))
@@ -89,8 +89,8 @@ def _number(cell: GridCell) -> str:
     return text + marks + interval
 
 
-def _arrow(label: str, shown: bool) -> str:
-    return escape_latex(label) + (r" $\uparrow$" if shown else "")
+def _with_arrow(label: str, arrow: str) -> str:
+    return escape_latex(f"{label} {arrow}" if arrow else label)
 
 
 def _group_lines(grid: Grid) -> list[str]:
@@ -115,7 +115,7 @@ def _group_name(group: str, width: int) -> str:
 
 
 def _heading(column: Column) -> str:
-    return _arrow(column.label, True) if column.arrow else _name(column.label)
+    return _with_arrow(column.label, column.arrow) if column.arrow else _name(column.label)
 
 
 def _tabular(grid: Grid) -> list[str]:
@@ -136,7 +136,7 @@ def _tabular(grid: Grid) -> list[str]:
             lines.append(r"\midrule")
         stub = [_name(text) for text in row.stub]
         if row.arrow:
-            stub[-1] = _arrow(row.stub[-1], True)
+            stub[-1] = _with_arrow(row.stub[-1], row.arrow)
         lines.append(" & ".join([*stub, *map(_number, row.cells)]) + r" \\")
     return [*lines, r"\bottomrule", r"\end{tabular}"]
 

@@ -10,13 +10,17 @@ from fedmeki_bench.reporting.grid import Grid, GridCell, lay_out
 __all__ = ["escape_markdown", "render_markdown"]
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|~$@#]|(?<=www)\.|:(?=//))")
-"""What could become markup, a link, a mention or a table border; the rest stays, so that the source is readable."""
+"""What could become markup, a link, a mention or a table border; the rest stays: the source is read too."""
 
 
 def escape_markdown(text: str) -> str:
-    """One line of text that Markdown shows as it is: no markup, link, mention, table border or HTML gets through."""
+    """One line of text that Markdown shows as it is: no markup, link, mention, border or HTML."""
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return " ".join(_SPECIAL.sub(r"\\\1", escaped).split())
+
+
+def _after(arrow: str) -> str:
+    return f" {arrow}" if arrow else ""
 
 
 def _number(cell: GridCell) -> str:
@@ -32,7 +36,7 @@ def _lines(grid: Grid) -> list[str]:
                 None,
                 [
                     escape_markdown(column.group),
-                    escape_markdown(column.label) + (" ↑" if column.arrow else ""),
+                    escape_markdown(column.label) + _after(column.arrow),
                 ],
             )
         )
@@ -48,9 +52,8 @@ def _lines(grid: Grid) -> list[str]:
         if not stub[0] and previous:
             stub[0] = previous[0]
         previous = tuple(stub)
-        arrow = " ↑" if row.arrow else ""
         names = [escape_markdown(text) for text in stub]
-        names[-1] += arrow
+        names[-1] += _after(row.arrow)
         lines.append("| " + " | ".join([*names, *(_number(cell) for cell in row.cells)]) + " |")
     return lines
 

@@ -1,4 +1,4 @@
-"""The papers' numbers as entries and cells: as printed, never ranked, their exact metric definitions unknown."""
+"""The papers' numbers as entries and cells: as printed, never ranked, their metric definitions unknown."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any
 from fedmeki_bench.files import package_folder, read_json
 from fedmeki_bench.reporting._names import BACKBONES, method_label
 from fedmeki_bench.reporting._types import Cell, Entry, Measure
+
+SAME_METRIC = {"rouge": "rouge1"}
+"""What the papers call ROUGE is ROUGE-1 here."""
 
 __all__ = ["FigureAxis", "PublishedTable", "figure2_axes", "published_table", "published_tables"]
 
@@ -23,7 +26,7 @@ class PublishedTable:
         source: the paper.
         protocol: the protocol of its numbers.
         entries: method and backbone in printed order.
-        cells: (entry key, measure) to the printed number in percent, and the test items of the papers' partition.
+        cells: (entry key, measure) to the printed number in percent; `n` is from the papers' partition.
     """
 
     name: str
@@ -64,7 +67,7 @@ def _entry(row: Mapping[str, Any]) -> Entry:
 
 @cache
 def published_tables() -> Mapping[str, PublishedTable]:
-    """Every carried table by its number: `Table 3`, `Table 7`, `Table 4`, `Table 5`, `FedMeKI Table 2` and so on.
+    """Every carried table by its number: `Table 3`, `Table 7`, `Table 4`, `FedMeKI Table 2` and so on.
 
     Raises:
         BenchError: the published numbers are missing from the installation.
@@ -81,7 +84,9 @@ def published_tables() -> Mapping[str, PublishedTable]:
         for row in rows:
             entry = _entry(row)
             entries[entry.key] = entry
-            cells[entry.key, Measure(row["task"], row["metric"])] = Cell(float(row["value"]))
+            cells[entry.key, Measure(row["task"], SAME_METRIC.get(row["metric"], row["metric"]))] = Cell(
+                float(row["value"])
+            )
             cells[entry.key, Measure(row["task"], "n")] = Cell(float(test_items[row["task"]]))
         # Printed order within a backbone; the tables print all of FedAvg before FedProx.
         ordered = sorted(entries.values(), key=lambda entry: list(BACKBONES).index(entry.backbone or ""))

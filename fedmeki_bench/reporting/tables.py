@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fedmeki_bench.files import write_text
-from fedmeki_bench.reporting._names import KIND_LABELS, PROTOCOLS, sort_metrics
+from fedmeki_bench.reporting._names import KIND_LABELS, PROTOCOLS, SHOWN_METRICS, sort_metrics
 from fedmeki_bench.reporting._types import Layout, Table
 from fedmeki_bench.reporting.collect import Collected, collect_results, merge
 from fedmeki_bench.reporting.latex import render_latex
@@ -107,9 +107,11 @@ def view_table(view: View, collected: Collected, tasks: Mapping[str, str]) -> Ta
     order = list(KIND_LABELS)
     entries = sorted(collected.entries, key=lambda entry: order.index(entry.kind))
     cells = {place: cell for place, cell in collected.cells.items() if place[1].task in tasks}
-    metrics = sort_metrics(measure.metric for _, measure in cells)
+    held = sort_metrics(measure.metric for _, measure in cells)
+    metrics = [metric for metric in held if metric in SHOWN_METRICS]
+    unit = "percent (MCC times 100)" if "mcc" in metrics else "percent"
     caption = (
-        f"{PROTOCOLS[view.protocol].capitalize()} results on test data, in percent (MCC times 100); higher is better. "
+        f"{PROTOCOLS[view.protocol].capitalize()} results on test data, in {unit}; arrows point to better. "
         "Every entry is marked with its kind; numbers on different test items are not comparable."
     )
     return Table(
@@ -127,11 +129,11 @@ def view_table(view: View, collected: Collected, tasks: Mapping[str, str]) -> Ta
 
 
 def run_tables(results: Sequence[Mapping[str, Any]]) -> list[Table]:
-    """The tables of one or several runs in the layouts of FedKIM's Tables 3, 7 and 5, published numbers beside them.
+    """Tables of one or several runs in the layouts of FedKIM's Tables 3, 7 and 5, beside the published rows.
 
-    A table is made for each protocol that was evaluated. Constant rows come from the results' references. A result
-    whose foundation model has random weights is left out, and a note says so. Zero-shot tables show the tasks that
-    were run; the fine-tuning tables show the papers' four whatever was run.
+    A table is made for each protocol that was evaluated. Constant rows come from the results' references. A
+    result whose foundation model has random weights is left out, and a note says so. Zero-shot tables show
+    the tasks that were run; the fine-tuning tables show the papers' four whatever was run.
 
     Args:
         results: as in `result.json`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 
 from tabulate import SEPARATING_LINE, tabulate
 
@@ -17,7 +18,13 @@ WIDTH = 110
 LONGEST_NAME = 24
 """Names longer than this are wrapped: a submitted name cannot push the numbers off the screen."""
 
-_SHORT = {"Published": "publ.", "Constant": "constant", "This run": "this run", " data": ""}
+_SHORT = {
+    "Published": "publ.",
+    "Constant": "constant",
+    "Own run": "own run",
+    "Released log re-scored": "re-scored",
+    " data": "",
+}
 
 
 def _heading(column: Column) -> str:
@@ -25,8 +32,9 @@ def _heading(column: Column) -> str:
     group = column.group
     for long, short in _SHORT.items():
         group = group.replace(long, short)
-    arrow = " ↑" if column.arrow and column.group else ""
-    return "\n".join(filter(None, [*textwrap.wrap(column.label + arrow, LONGEST_NAME // 2), *group.split(", ")]))
+    return "\n".join(
+        filter(None, [*textwrap.wrap(column.label, LONGEST_NAME // 2), column.arrow, *group.split(", ")])
+    )
 
 
 def _number(cell: GridCell) -> str:
@@ -35,8 +43,24 @@ def _number(cell: GridCell) -> str:
     return text + cell.marks
 
 
+def _narrow(grid: Grid) -> Grid:
+    """The aggregation joined to the method's name, as in `FedKIM, FedAvg`: one column less."""
+    if "Aggregation" not in grid.stub:
+        return grid
+    at = grid.stub.index("Aggregation")
+
+    def joined(stub: tuple[str, ...]) -> tuple[str, ...]:
+        return (*stub[: at - 1], ", ".join(filter(None, stub[at - 1 : at + 1])), *stub[at + 1 :])
+
+    rows = tuple(replace(row, stub=joined(row.stub)) for row in grid.rows)
+    return replace(grid, stub=(*grid.stub[:at], *grid.stub[at + 1 :]), rows=rows)
+
+
 def _stub(row: GridRow) -> list[str]:
-    return ["\n".join(textwrap.wrap(text.replace(" data", ""), LONGEST_NAME)) for text in row.stub]
+    stub = [
+        "\n".join(textwrap.wrap(text.replace("simulated data", "sim."), LONGEST_NAME)) for text in row.stub
+    ]
+    return [*stub[:-1], f"{stub[-1]} {row.arrow}".rstrip()]
 
 
 def _part(grid: Grid, first: int, last: int) -> str:
@@ -82,7 +106,7 @@ def render_terminal(table: Table, *, intervals: bool = False, width: int = WIDTH
 
     `*12.34*` is set bold and `~12.34~` in italics in the other formats; the notes say what that means.
     """
-    grid = lay_out(table, intervals=intervals)
+    grid = _narrow(lay_out(table, intervals=intervals))
     heading = [table.title, *textwrap.wrap(table.caption, width), ""]
     if not grid.rows:
         return "\n".join([*heading, "No numbers.", *_wrapped(grid.notes, width)])
