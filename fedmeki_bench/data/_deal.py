@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from fedmeki_bench.data._index import TaskIndex
 from fedmeki_bench.data._split import hash_order
-from fedmeki_bench.data._store import PreparedTask
 from fedmeki_bench.errors import BenchError, UsageError
 from fedmeki_bench.files import content_hash
 
@@ -29,7 +29,9 @@ class Deal:
     hash: str
 
 
-def deal(task: PreparedTask, rows: Sequence[int], *, clients: int, seed: int, scheme: DealScheme = "iid") -> Deal:
+def deal(
+    task: TaskIndex, rows: Sequence[int], *, clients: int, seed: int, scheme: DealScheme = "iid"
+) -> Deal:
     """Divide rows among clients, once for all rounds.
 
     Args:
@@ -48,7 +50,11 @@ def deal(task: PreparedTask, rows: Sequence[int], *, clients: int, seed: int, sc
     if scheme != "iid":
         raise UsageError(f"unknown deal scheme {scheme!r}", expected="iid")
     if len(rows) < clients:
-        raise BenchError(f"{task.id} has too few private items", expected=f"at least {clients}, one a client", found=len(rows))
+        raise BenchError(
+            f"{task.id} has too few private items",
+            expected=f"at least {clients}, one a client",
+            found=len(rows),
+        )
     row_of = {label.id: row for row, label in zip(rows, task.labels(rows), strict=True)}
     order = hash_order(seed, row_of)
     hands = [order[client::clients] for client in range(clients)]

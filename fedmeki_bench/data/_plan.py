@@ -6,15 +6,20 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
+from fedmeki_bench.data._released import released
 from fedmeki_bench.data._split import Partition, draw_test, grouped, hash_order
-from fedmeki_bench.sources import Item, Source, find_source
-from fedmeki_bench.specs import TaskSpec
+from fedmeki_bench.errors import BenchError, UsageError
+from fedmeki_bench.sources import Item, Listing, Source, find_source
+from fedmeki_bench.specs import TaskSpec, load_tasks
 
-__all__ = ["Planner", "TaskPlan", "Unavailable"]
+__all__ = ["Planner", "Scheme", "TaskPlan", "Unavailable", "part_counts", "with_dependencies", "without"]
 
-SIMULATED = "SIMULATED.json"
-"""File at the root of a simulated corpus."""
+Scheme = Literal["grouped", "released"]
+
+SIMULATED, UNFINISHED = "SIMULATED.json", "SIMULATION_UNFINISHED"
+"""Files at the root of a simulated corpus, whole or still being written."""
 
 
 class Unavailable(Exception):
@@ -26,7 +31,8 @@ class TaskPlan:
     """One task's items and parts before anything is decoded.
 
     Attributes:
-        spec: the spec, with the scheme in force.
+        spec: the spec.
+        scheme: the partition scheme in force, which a caller may override.
         source: its adapter.
         folder: where the source was found.
         simulated: the folder lies in a simulated corpus.
@@ -38,6 +44,7 @@ class TaskPlan:
     """
 
     spec: TaskSpec
+    scheme: Scheme
     source: Source
     folder: Path
     simulated: bool
@@ -54,10 +61,21 @@ class Planner:
     Args:
         root: folder with the raw data sets.
         tasks: all specs a plan may refer to.
+        scheme: overrides the specs' scheme; tasks whose released partition cannot be reproduced stay grouped.
+        need_files: items whose files are missing are left out; else metadata alone decide.
     """
 
-    def __init__(self, root: Path, tasks: Mapping[str, TaskSpec]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        tasks: Mapping[str, TaskSpec],
+        scheme: Scheme | None = None,
+        *,
+        need_files: bool = True,
+    ) -> None:
         self._root = root
+        self._need_files = need_files
+        self._scheme = scheme
         self._tasks = tasks
         self._plans: dict[str, TaskPlan | Unavailable] = {}
 
@@ -86,26 +104,32 @@ class Planner:
         listing = source.listing(folder, spec.selection)
         items = listing.items
         left_out = dict(listing.left_out)
-        released = spec.split.scheme == "released"
-        if not released:
+        scheme = self._scheme_for(spec, listing)
+        if scheme == "grouped":
             items = tuple(item for item in items if item.repeat_of is None)
             if len(items) < len(listing.items):
                 left_out["rows that repeat an image"] = len(listing.items) - len(items)
         records = sorted({item.record for item in items})
-        missing = source.missing(folder, records)
+        missing = source.missing(folder, records) if self._need_files else {}
         present = [item for item in items if item.record not in missing]
         if not present:
             first = next(iter(missing.values()), "none")
-            raise Unavailable(f"none of the {len(records)} files that {spec.source} refers to is there (first missing: {first})")
-        partition = self._partition(spec, present, listing.rows)
+            raise Unavailable(
+                f"none of the {len(records):,} records that {spec.source} refers to is there "
+                f"(first missing: {first})"
+            )
+        partition = self._partition(spec, scheme, present, listing.rows)
         if "test" not in partition.parts.values():
             reasons = "; ".join(f"{count} {reason}" for reason, count in partition.reasons.items())
-            raise Unavailable(f"no test item is left of {len(present)} ({reasons or 'too few groups to divide'})")
+            raise Unavailable(
+                f"no test item is left of {len(present)} ({reasons or 'too few groups to divide'})"
+            )
         return TaskPlan(
             spec=spec,
+            scheme=scheme,
             source=source,
             folder=folder,
-            simulated=any((place / SIMULATED).is_file() for place in (folder, *folder.resolve().parents)),
+            simulated=_simulated(folder),
             items={item.id: item for item in present},
             missing=missing,
             missing_items=len(items) - len(present),
@@ -113,11 +137,33 @@ class Planner:
             partition=partition,
         )
 
-    def _partition(self, spec: TaskSpec, items: Sequence[Item], rows: Sequence[str | None]) -> Partition:
+    def _scheme_for(self, spec: TaskSpec, listing: Listing) -> Scheme:
+        """The scheme in force; zero-shot tasks and tables in file order can follow the release."""
+        possible = spec.role == "zero_shot" or bool(listing.rows)
+        if spec.split.scheme == "released" and not possible:
+            raise UsageError(
+                f"{spec.id}: the released partition cannot be reproduced: it follows an unsorted listing",
+                where="split.scheme",
+                expected="grouped",
+                found="released",
+            )
+        wanted = self._scheme or spec.split.scheme
+        return wanted if possible else "grouped"
+
+    def _partition(
+        self, spec: TaskSpec, scheme: Scheme, items: Sequence[Item], rows: Sequence[str | None]
+    ) -> Partition:
         if spec.role == "training":
-            return grouped(items, spec.split)
-        taken = {other: self._training_groups(other) for other in spec.split.disjoint_from}
-        return draw_test(items, spec, taken, order=hash_order(spec.split.seed, (item.id for item in items)))
+            present = {item.id for item in items}
+            return released(rows, present) if scheme == "released" else grouped(items, spec.split)
+        order = hash_order(spec.split.seed, (item.id for item in items))
+        if scheme == "grouped":
+            taken = {other: self._training_groups(other) for other in spec.split.disjoint_from}
+            return draw_test(items, spec, taken, order=order)
+        # The release does not keep zero-shot groups out of training, and takes the first items of a table.
+        present = set(order)
+        in_file = [name for name in rows if name in present]
+        return draw_test(items, spec, {}, order=in_file or order)
 
     def _training_groups(self, task: str) -> frozenset[str]:
         """Groups in the private, public and development parts of a task; none if it is not available here."""
@@ -126,11 +172,15 @@ class Planner:
         except Unavailable:
             return frozenset()
         parts = plan.partition.parts
-        return frozenset(plan.items[name].group for name, part in parts.items() if part not in ("test", "unused"))
+        return frozenset(
+            plan.items[name].group for name, part in parts.items() if part not in ("test", "unused")
+        )
 
     def depends(self, spec: TaskSpec) -> dict[str, str]:
         """Partition hashes of the tasks this one must be disjoint from, as far as they are available."""
-        hashes = {}
+        hashes: dict[str, str] = {}
+        if self.plan(spec.id).scheme == "released":
+            return hashes
         for other in spec.split.disjoint_from:
             known = self._plans.get(other)
             if isinstance(known, TaskPlan):
@@ -140,9 +190,34 @@ class Planner:
 
 def without(partition: Partition, dropped: frozenset[str]) -> Partition:
     """The partition less some items; the others keep their parts."""
-    return replace(partition, parts={name: part for name, part in partition.parts.items() if name not in dropped})
+    return replace(
+        partition, parts={name: part for name, part in partition.parts.items() if name not in dropped}
+    )
 
 
 def part_counts(partition: Partition) -> Counter[str]:
     """Items by part."""
     return Counter(partition.parts.values())
+
+
+def _simulated(folder: Path) -> bool:
+    """Whether the folder lies in a simulated corpus.
+
+    Raises:
+        BenchError: the corpus is not whole.
+    """
+    for place in (folder.resolve(), *folder.resolve().parents):
+        if (place / UNFINISHED).exists():
+            raise BenchError(
+                "the simulation is not finished", where=place, fix="run fedmeki-bench data simulate again"
+            )
+        if (place / SIMULATED).is_file():
+            return True
+    return False
+
+
+def with_dependencies(tasks: Mapping[str, TaskSpec]) -> dict[str, TaskSpec]:
+    """The tasks, and those of the package that they must be disjoint from."""
+    wanted = {other for spec in tasks.values() for other in spec.split.disjoint_from} - set(tasks)
+    known = load_tasks() if wanted else {}
+    return {**{name: known[name] for name in known if name in wanted}, **tasks}

@@ -1,12 +1,14 @@
 """Decoded records on disk: Arrow files that `datasets` reads, cut into shards named by their content.
 
-A shard's name is the hash of the raw files it was decoded from, so a shard that exists is a shard that is done: prepare
-can be killed at any moment and goes on where it stood, and changed raw files give other shards. Arrays are stored as
+A shard's name is the hash of the raw files it was decoded from, so a shard that exists is a shard that is
+done: prepare can be killed at any moment and goes on where it stood, and changed raw files give other
+    shards. Arrays are stored as
 plain little-endian bytes, one column a modality, which numpy views in place without a copy.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -54,14 +56,19 @@ def record_schema(modalities: Sequence[Modality]) -> pa.Schema:
     """Columns of a shard: `key`, `content` (SHA-256 of the decoded arrays), one binary column a modality."""
     from datasets import Features, Value
 
-    columns = {"key": Value("string"), "content": Value("string"), **{name: Value("binary") for name in modalities}}
+    columns: dict[str, Value] = {
+        "key": Value("string"),
+        "content": Value("string"),
+        **{name: Value("binary") for name in modalities},
+    }
     return Features(columns).arrow_schema
 
 
 def write_shard(source: str, folder: Path, records: Sequence[str], schema: pa.Schema, out: Path) -> Shard:
     """Decode the records into one shard in `out`, or find it there already.
 
-    A corrupt record is left out of the shard and named in its `corrupt`; what to do about it is the caller's choice.
+    A corrupt record is left out of the shard and named in its `corrupt`; what to do about it is the caller's
+    choice.
     """
     adapter = find_source(source)
     raw = [[key, [_raw_hash(file) for file in adapter.files(folder, key)]] for key in records]
@@ -79,7 +86,7 @@ def write_shard(source: str, folder: Path, records: Sequence[str], schema: pa.Sc
         except BenchError as error:
             corrupt[key] = str(error)
             continue
-        columns = {modality: _to_bytes(array) for modality, array in decoded.items()}
+        columns: dict[str, bytes] = {str(name): _to_bytes(array) for name, array in decoded.items()}
         rows.append({"key": key, "content": _array_hash(decoded), **columns})
     with atomic_writer(out / f"{name}.arrow") as handle, pa.ipc.new_stream(handle, schema) as stream:
         stream.write_table(pa.Table.from_pylist(rows, schema=schema))
@@ -104,7 +111,9 @@ class RecordReader:
         try:
             parts = [Dataset.from_file(str(folder / name)) for name in shards]
         except (OSError, pa.ArrowException) as error:
-            raise BenchError("a decoded record file is damaged", where=folder, found=error, fix="run data prepare again") from error
+            raise BenchError(
+                "a decoded record file is damaged", where=folder, found=error, fix="run data prepare again"
+            ) from error
         self._table: pa.Table = concatenate_datasets([part for part in parts if len(part)]).data.table
         self._row = {key: row for row, key in enumerate(self._table.column("key").to_pylist())}
 
@@ -139,7 +148,11 @@ def _from_buffer(buffer: pa.Buffer, modality: Modality) -> Array:
 
 
 def _array_hash(record: Record) -> str:
-    return content_hash({name: [list(array.shape), _to_bytes(array).hex()] for name, array in record.items()})
+    digest = hashlib.sha256()
+    for name, array in record.items():
+        digest.update(f"{name} {array.shape} {array.dtype}".encode())
+        digest.update(_to_bytes(array))
+    return digest.hexdigest()
 
 
 def _raw_hash(path: Path) -> str:

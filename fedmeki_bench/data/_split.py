@@ -1,7 +1,7 @@
 """Which part each item belongs to: group-disjoint, stratified, decided by content hashes alone.
 
-No random state and no file order enters: the order of groups is the SHA-256 of (seed, group), so the partition is the
-same on every machine, in every process, however the files are listed.
+No random state and no file order enters: the order of groups is the SHA-256 of (seed, group), so the
+partition is the same on every machine, in every process, however the files are listed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class Partition:
     @property
     def hash(self) -> str:
         """SHA-256 over the ids of each part in canonical order."""
-        return content_hash({part: [name for name, own in self.parts.items() if own == part] for part in ASSIGNMENTS})
+        return content_hash(
+            {part: [name for name, own in self.parts.items() if own == part] for part in ASSIGNMENTS}
+        )
 
 
 def hash_order(seed: int, names: Iterable[str]) -> list[str]:
@@ -49,10 +51,10 @@ def hash_order(seed: int, names: Iterable[str]) -> list[str]:
 def grouped(items: Sequence[Item], split: SplitSpec) -> Partition:
     """Divide items so that no group stands in two parts and each part has its share within one group's size.
 
-    Every group gets a position in (0, 1): the middle of its items when the groups of its stratum are laid end to end in
-    hash order. Merged by position, the strata are spread evenly over the whole, and one pass of cuts at the cumulative
-    ratio divides all of them alike. A group goes to the part that holds its middle item, so each cut is off by at most
-    half a group and each part by at most one.
+    Every group gets a position in (0, 1): the middle of its items when the groups of its stratum are laid
+    end to end in hash order. Merged by position, the strata are spread evenly over the whole, and one pass
+    of cuts at the cumulative ratio divides all of them alike. A group goes to the part that holds its middle
+    item, so each cut is off by at most half a group and each part by at most one.
     """
     sizes = Counter(item.group for item in items)
     by_stratum: dict[object, list[str]] = defaultdict(list)
@@ -76,7 +78,9 @@ def grouped(items: Sequence[Item], split: SplitSpec) -> Partition:
     return Partition({name: part_of_item[name] for name in hash_order(split.seed, part_of_item)}, {})
 
 
-def draw_test(items: Sequence[Item], spec: TaskSpec, taken: Mapping[str, Collection[str]], *, order: Sequence[str]) -> Partition:
+def draw_test(
+    items: Sequence[Item], spec: TaskSpec, taken: Mapping[str, Collection[str]], *, order: Sequence[str]
+) -> Partition:
     """The test part of a zero-shot task: items in `order` whose group is not taken, up to the papers' size.
 
     Args:

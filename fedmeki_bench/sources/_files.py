@@ -11,7 +11,16 @@ from typing import Any
 
 from fedmeki_bench.errors import BenchError, Fault, FaultsError, did_you_mean
 
-__all__ = ["demographics", "find_folder", "inside", "path_fault", "raise_faults", "read_json_list", "read_table", "repeated_id_faults"]
+__all__ = [
+    "demographics",
+    "find_folder",
+    "inside",
+    "path_fault",
+    "raise_faults",
+    "read_json_list",
+    "read_table",
+    "repeated_id_faults",
+]
 
 DEPTH = 5
 """Folders below the root that are searched for a source's layout."""
@@ -23,13 +32,17 @@ NOT_SEARCHED = re.compile(r"(patient|xmlab|p)?\d+|images|imgs|records\d+|stage_2
 def find_folder(root: Path, is_source: Callable[[Path], bool], what: str) -> Path | None:
     """The one folder at or below `root` for which `is_source` holds; None if there is none.
 
-    The nearest level wins; links to folders are followed, so that data sets can be linked together under one root.
+    The nearest level wins; links to folders are followed, so that data sets can be linked together under one
+    root.
 
     Raises:
-        BenchError: `root` is no folder, or two folders on one level hold the source: nothing says which is meant.
+        BenchError: `root` is no folder, or two folders on one level hold the source: nothing says which is
+            meant.
     """
     if not root.is_dir():
-        raise BenchError("the data folder does not exist", where=root, fix="give an existing folder as --root")
+        raise BenchError(
+            "the data folder does not exist", where=root, fix="give an existing folder as --root"
+        )
     level = [root]
     for _ in range(DEPTH + 1):
         found = [folder for folder in level if is_source(folder)]
@@ -91,18 +104,26 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[s
             names = reader.fieldnames or []
             for column in columns:
                 if column not in names:
-                    faults.append(Fault(f"{path}:1", column, "a column of this name", "none", did_you_mean(column, names)))
+                    faults.append(
+                        Fault(
+                            f"{path}:1", column, "a column of this name", "none", did_you_mean(column, names)
+                        )
+                    )
             raise_faults(path, faults)
             for row in reader:
                 rows += 1
                 place = f"{path}:{reader.line_num}"
                 if None in row or None in row.values():
                     width = len([value for value in row.values() if value is not None])
-                    faults.append(Fault(place, "", f"{len(names)} fields", "more" if None in row else f"{width}"))
+                    faults.append(
+                        Fault(place, "", f"{len(names)} fields", "more" if None in row else f"{width}")
+                    )
                 else:
                     yield place, row
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BenchError("cannot read a table", where=path, expected="a UTF-8 CSV file", found=error) from error
+        raise BenchError(
+            "cannot read a table", where=path, expected="a UTF-8 CSV file", found=error
+        ) from error
     if not rows:
         faults.append(Fault(str(path), "", "at least one row", "an empty table"))
     raise_faults(path, faults)
@@ -122,7 +143,17 @@ def read_json_list(path: Path, fields: Sequence[str]) -> Iterator[tuple[str, dic
     except (OSError, UnicodeDecodeError) as error:
         raise BenchError("cannot read a JSON file", where=path, found=error) from error
     if not isinstance(values, list) or not values:
-        raise_faults(path, [Fault(str(path), "", "a list of objects", "an empty list" if values == [] else type(values).__name__)])
+        raise_faults(
+            path,
+            [
+                Fault(
+                    str(path),
+                    "",
+                    "a list of objects",
+                    "an empty list" if values == [] else type(values).__name__,
+                )
+            ],
+        )
     faults: list[Fault] = []
     for index, value in enumerate(values):
         place = f"{path}[{index}]"
@@ -158,5 +189,3 @@ def raise_faults(path: Path, faults: Iterable[Fault]) -> None:
 def demographics(**values: str | float | None) -> Mapping[str, str | float]:
     """The known values only: unknown ages are absent, never a number that stands for unknown."""
     return {name: value for name, value in values.items() if value is not None and value != ""}
-
-

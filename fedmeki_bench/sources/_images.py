@@ -38,7 +38,13 @@ def load_image(path: Path, *, grey: bool) -> NDArray[np.uint8]:
         with Image.open(path) as image:
             if image.format != expected:
                 fix = "give the file the name of its format, or fetch it again"
-                raise BenchError("an image is not what its name says", where=path, expected=expected, found=image.format, fix=fix)
+                raise BenchError(
+                    "an image is not what its name says",
+                    where=path,
+                    expected=expected,
+                    found=image.format,
+                    fix=fix,
+                )
             if image.mode not in EIGHT_BIT:
                 raise BenchError(
                     "an image has pixels of the wrong type",
@@ -52,7 +58,15 @@ def load_image(path: Path, *, grey: bool) -> NDArray[np.uint8]:
             resized = np.asarray(pixels.resize((SIDE, SIDE), Image.Resampling.BICUBIC), dtype=np.uint8)
     except UnidentifiedImageError as error:
         raise _corrupt(path, f"a {expected or 'PNG or JPEG'} image", "not an image") from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError) as error:
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        struct.error,
+        zlib.error,
+        Image.DecompressionBombError,
+    ) as error:
         raise _corrupt(path, f"a whole {expected or 'PNG or JPEG'} image", error) from error
     if resized.ndim == 3 and (resized[..., :1] == resized).all():
         return np.ascontiguousarray(resized[..., 0])
@@ -62,8 +76,11 @@ def load_image(path: Path, *, grey: bool) -> NDArray[np.uint8]:
 def resize_grey(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Grey values in 0 to 255 of any size, resized like `load_image` and rounded to uint8 (224, 224)."""
     resized = Image.fromarray(pixels, mode="F").resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-    return np.clip(np.rint(np.asarray(resized)), 0, 255).astype(np.uint8)
+    values: NDArray[np.float32] = np.asarray(resized)
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
 def _corrupt(path: Path, expected: str, found: object) -> BenchError:
-    return BenchError("a record is corrupt", where=path, expected=expected, found=found, fix="fetch the file again")
+    return BenchError(
+        "a record is corrupt", where=path, expected=expected, found=found, fix="fetch the file again"
+    )

@@ -42,8 +42,8 @@ class Item:
         question_type: `closed` or `open` where the source says so.
         site: hospital, database, device or other place the item comes from, where the source says so.
         demographics: `age` in years, `sex` as `F` or `M`, and what else the source has; absent if unknown.
-        repeat_of: id of the item that this one repeats (RSNA lists an image once for each box). Repeats belong to
-            the released partition only; every other partition counts an image once.
+        repeat_of: id of the item that this one repeats (RSNA lists an image once for each box). Repeats
+            belong to the released partition only; every other partition counts an image once.
     """
 
     id: str
@@ -64,8 +64,9 @@ class Listing:
     Attributes:
         items: all items, repeats included, in no particular order.
         left_out: rows of the source that are no item of the selection, counted by reason.
-        rows: the source's table in file order, one entry a row: the id of the row's item, or None if the row belongs
-            to no item. Empty unless the released partition, which shuffles whole tables, can be reproduced.
+        rows: the source's table in file order, one entry a row: the id of the row's item, or None if the row
+            belongs to no item. Empty unless the released partition, which shuffles whole tables, can be
+            reproduced.
     """
 
     items: tuple[Item, ...]
@@ -84,7 +85,8 @@ class Description:
         groups: patients, images or stays.
         targets: items by target (yes/no tasks) or by question type (text tasks).
         left_out: rows that are no item, by reason.
-        missing: records with a file that is not there: record key to the first absent file, relative to the folder.
+        missing: records with a file that is not there: record key to the first absent file, relative to the
+            folder.
     """
 
     items: int
@@ -99,12 +101,13 @@ class Description:
 class Source(Protocol):
     """One source data set in its own folder layout and file formats.
 
-    `find` looks for the layout under a root folder; `items` reads metadata only; `decode` reads one record's files.
+    `find` looks for the layout under a root folder; `items` reads metadata only; `decode` reads one record's
+    files.
 
     Attributes:
         name: the source's name in task specs.
-        record_source: the source that owns the records; differs from `name` where one data set asks questions about
-            the records of another (ECG-QA about PTB-XL).
+        record_source: the source that owns the records; differs from `name` where one data set asks
+            questions about the records of another (ECG-QA about PTB-XL).
         modalities: what a record holds, in the order of its columns in the store.
         layout: the files and folders `find` looks for, in words.
     """
@@ -133,7 +136,9 @@ class Source(Protocol):
         """Records with an absent file: record key to the first absent file."""
 
     def record_owner(self, folder: Path) -> tuple[Source, Path]:
-        """The adapter that owns the records, with its folder; itself unless it asks about another source's records."""
+        """The adapter that owns the records, with its folder; itself unless it asks about another source's
+        records.
+        """
 
     def describe(self, folder: Path, selection: Selection) -> Description:
         """Counts, label balance and missing files of a selection."""
@@ -187,7 +192,9 @@ class Adapter(ABC):
         listing = self.listing(folder, selection)
         items = [item for item in listing.items if item.repeat_of is None]
         records = sorted({item.record for item in items})
-        targets = Counter(item.target if item.question is None else item.question_type or "unknown" for item in items)
+        targets = Counter(
+            item.target if item.question is None else item.question_type or "unknown" for item in items
+        )
         return Description(
             items=len(items),
             repeats=len(listing.items) - len(items),

@@ -20,8 +20,9 @@ CLASSES = {"COVID": YES, "Normal": NO}
 class Covid19Radiography(Adapter):
     """COVID and Normal images; the class is the folder.
 
-    The database has no patient ids, so an image is its own group. If a `sources.csv` lies in the folder or beside it
-    (columns `file`, `source_patient_id`; optional `sex`, `source_repo`), its patients are the groups.
+    The database has no patient ids, so an image is its own group. If a `sources.csv` lies in the folder or
+    beside it (columns `file`, `source_patient_id`; optional `sex`, `source_repo`), its patients are the
+    groups.
     """
 
     name: ClassVar[str] = "covid19_radiography"
@@ -31,7 +32,9 @@ class Covid19Radiography(Adapter):
 
     def find(self, root: Path) -> Path | None:
         """The folder that holds `COVID/images` and `Normal/images`."""
-        return find_folder(root, lambda folder: all((folder / name / "images").is_dir() for name in CLASSES), self.name)
+        return find_folder(
+            root, lambda folder: all((folder / name / "images").is_dir() for name in CLASSES), self.name
+        )
 
     def listing(self, folder: Path, selection: Selection) -> Listing:
         """One item an image file; id and record are the path relative to the folder."""
@@ -39,7 +42,9 @@ class Covid19Radiography(Adapter):
         items, faults, other = [], [], 0
         for name, target in CLASSES.items():
             files = sorted((folder / name / "images").iterdir())
-            images = [file for file in files if file.suffix.lower() == ".png" and not file.name.startswith(".")]
+            images = [
+                file for file in files if file.suffix.lower() == ".png" and not file.name.startswith(".")
+            ]
             other += len(files) - len(images)
             if not images:
                 faults.append(Fault(str(folder / name / "images"), "", "PNG files", "none"))

@@ -33,12 +33,24 @@ SAMPLES, FREQUENCY = 1000, 100
 """Samples a lead and samples a second of the `_lr` records."""
 
 TABLE = "ptbxl_database.csv"
-COLUMNS = ("ecg_id", "patient_id", "age", "sex", "device", "recording_date", "site", "scp_codes", "extra_beats", "filename_lr")
+COLUMNS = (
+    "ecg_id",
+    "patient_id",
+    "age",
+    "sex",
+    "device",
+    "recording_date",
+    "site",
+    "scp_codes",
+    "extra_beats",
+    "filename_lr",
+)
 NORMAL_LIKELIHOOD = 50.0
 """A record is normal if NORM's likelihood is above this (strictly: reproduces every released label)."""
 
 ECTOPIC = re.compile(r"(?<![a-z])(sv|v)?es(?![a-z])", re.IGNORECASE)
-"""An ES, VES or SVES code, with or without a count; never the letters inside another word (German "alles")."""
+"""An ES, VES or SVES code, with or without a count; never the letters inside another word (German
+"alles")."""
 
 
 class PtbXl(Adapter):
@@ -57,7 +69,9 @@ class PtbXl(Adapter):
         """One item a row; id is `ecg_id`, group is `patient_id`, record is `filename_lr`."""
         label = {"abnormal": _is_abnormal, "ectopic_beats": _is_ectopic, None: None}[selection.label]
         if label is None:
-            raise BenchError("a PTB-XL task needs selection.label", expected="abnormal or ectopic_beats", found="nothing")
+            raise BenchError(
+                "a PTB-XL task needs selection.label", expected="abnormal or ectopic_beats", found="nothing"
+            )
         items, faults, places = [], [], []
         for place, row in read_table(folder / TABLE, COLUMNS):
             fault = path_fault(place, "filename_lr", row["filename_lr"])
@@ -65,13 +79,22 @@ class PtbXl(Adapter):
                 patient = str(int(float(row["patient_id"])))
                 target = YES if label(row) else NO
             except (ValueError, SyntaxError) as error:
-                fault = fault or Fault(place, "patient_id, scp_codes", "a number and a dictionary", str(error))
+                fault = fault or Fault(
+                    place, "patient_id, scp_codes", "a number and a dictionary", str(error)
+                )
             if fault:
                 faults.append(fault)
                 continue
             places.append((place, row["ecg_id"]))
             items.append(
-                Item(row["ecg_id"], patient, target, row["filename_lr"], site=_plain(row["site"]), demographics=_who(row))
+                Item(
+                    row["ecg_id"],
+                    patient,
+                    target,
+                    row["filename_lr"],
+                    site=_plain(row["site"]),
+                    demographics=_who(row),
+                )
             )
         faults.extend(repeated_id_faults(places, "ecg_id"))
         raise_faults(folder / TABLE, faults)
@@ -110,7 +133,8 @@ def _plain(number: str) -> str | None:
 
 
 def _who(row: Mapping[str, str]) -> Mapping[str, str | float]:
-    # The table writes 300 for every age above 89 to protect patients; 90 keeps the order without an absurd value.
+    # The table writes 300 for every age above 89 to protect patients; 90 keeps the order without an absurd
+    # value.
     age = min(float(row["age"]), 90.0) if row["age"] else None
     sex = {"0": "M", "1": "F"}.get(_plain(row["sex"]) or "")
     return demographics(age=age, sex=sex, device=row["device"].strip(), year=row["recording_date"][:4])
@@ -120,7 +144,13 @@ def _read_signal(path: Path) -> NDArray[np.float32]:
     import wfdb
 
     def corrupt(expected: str, found: object) -> BenchError:
-        return BenchError("a record is corrupt", where=f"{path}.hea", expected=expected, found=found, fix="fetch the record again")
+        return BenchError(
+            "a record is corrupt",
+            where=f"{path}.hea",
+            expected=expected,
+            found=found,
+            fix="fetch the record again",
+        )
 
     try:
         record = wfdb.rdrecord(str(path), physical=False)
@@ -129,7 +159,10 @@ def _read_signal(path: Path) -> NDArray[np.float32]:
         raise corrupt("a WFDB record", error) from error
     if record.d_signal is None or record.d_signal.shape != (SAMPLES, len(LEADS)) or record.fs != FREQUENCY:
         shape = None if record.d_signal is None else record.d_signal.shape
-        raise corrupt(f"{len(LEADS)} leads of {SAMPLES} samples at {FREQUENCY} Hz", f"(samples, leads) {shape} at {record.fs} Hz")
+        raise corrupt(
+            f"{len(LEADS)} leads of {SAMPLES} samples at {FREQUENCY} Hz",
+            f"(samples, leads) {shape} at {record.fs} Hz",
+        )
     names = [str(name).upper() for name in record.sig_name]
     if sorted(names) != sorted(LEADS):
         raise corrupt(f"the leads {', '.join(LEADS)}", ", ".join(names))
@@ -140,5 +173,7 @@ def _read_signal(path: Path) -> NDArray[np.float32]:
         raise corrupt("samples that match the header's checksums", "other samples")
     signal = record.dac().astype(np.float32).T[[names.index(lead) for lead in LEADS]]
     if not np.isfinite(signal).all():
-        raise corrupt("a value for every sample", f"{int((~np.isfinite(signal)).sum())} samples that are not a number")
+        raise corrupt(
+            "a value for every sample", f"{int((~np.isfinite(signal)).sum())} samples that are not a number"
+        )
     return np.ascontiguousarray(signal)

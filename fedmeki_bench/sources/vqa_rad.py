@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from fedmeki_bench.sources._files import find_folder, inside, path_fault, raise_faults, read_json_list, repeated_id_faults
+from fedmeki_bench.sources._files import (
+    find_folder,
+    inside,
+    path_fault,
+    raise_faults,
+    read_json_list,
+    repeated_id_faults,
+)
 from fedmeki_bench.sources._images import load_image
 from fedmeki_bench.sources._types import Adapter, Item, Listing, Record
 from fedmeki_bench.specs import Modality, Selection
@@ -60,4 +67,6 @@ class VqaRad(Adapter):
 
 
 def _is_vqa_rad(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in FILES) and any((folder / name).is_dir() for name in IMAGE_FOLDERS)
+    return all((folder / name).is_file() for name in FILES) and any(
+        (folder / name).is_dir() for name in IMAGE_FOLDERS
+    )

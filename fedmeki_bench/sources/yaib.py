@@ -24,8 +24,47 @@ __all__ = ["FEATURES", "YaibMortality24", "YaibSepsis"]
 FEATURES: Mapping[Modality, tuple[str, ...]] = {
     "vital_signs": ("hr", "sbp", "dbp", "map", "o2sat", "resp", "temp"),
     "lab_events": tuple(
-        "alb alp alt ast be bicar bili bili_dir bnd bun ca cai ck ckmb cl crea crp fgn glu hgb inr_pt k lact lymph mch mchc mcv "
-        "methb mg na neut pco2 ph phos plt po2 ptt tnt wbc".split()
+        [
+            "alb",
+            "alp",
+            "alt",
+            "ast",
+            "be",
+            "bicar",
+            "bili",
+            "bili_dir",
+            "bnd",
+            "bun",
+            "ca",
+            "cai",
+            "ck",
+            "ckmb",
+            "cl",
+            "crea",
+            "crp",
+            "fgn",
+            "glu",
+            "hgb",
+            "inr_pt",
+            "k",
+            "lact",
+            "lymph",
+            "mch",
+            "mchc",
+            "mcv",
+            "methb",
+            "mg",
+            "na",
+            "neut",
+            "pco2",
+            "ph",
+            "phos",
+            "plt",
+            "po2",
+            "ptt",
+            "tnt",
+            "wbc",
+        ]
     ),
     "input": ("fio2",),
     "output": ("urine",),
@@ -51,7 +90,9 @@ class _Yaib(Adapter):
 
     def find(self, root: Path) -> Path | None:
         """The cohort's folder: it holds the three tables, or one folder a database that does."""
-        return find_folder(root, lambda folder: folder.name == self.cohort and bool(_databases(folder)), self.name)
+        return find_folder(
+            root, lambda folder: folder.name == self.cohort and bool(_databases(folder)), self.name
+        )
 
     def listing(self, folder: Path, selection: Selection) -> Listing:
         """One item a stay; id, group and record are `<database>:<stay_id>`, the site is the database."""
@@ -66,10 +107,19 @@ class _Yaib(Adapter):
             series = _series(place / "dyn.parquet")
             for stay, positive in labels.items():
                 if stay not in series.bounds:
-                    faults.append(Fault(str(place / "dyn.parquet"), "stay_id", "hourly rows for every stay of outc.parquet", f"none for {stay}"))
+                    faults.append(
+                        Fault(
+                            str(place / "dyn.parquet"),
+                            "stay_id",
+                            "hourly rows for every stay of outc.parquet",
+                            f"none for {stay}",
+                        )
+                    )
                     continue
                 key = f"{name}:{stay}"
-                items.append(Item(key, key, YES if positive else NO, key, site=name, demographics=people.get(stay, {})))
+                items.append(
+                    Item(key, key, YES if positive else NO, key, site=name, demographics=people.get(stay, {}))
+                )
         raise_faults(folder, faults)
         return Listing(tuple(items))
 
@@ -78,13 +128,20 @@ class _Yaib(Adapter):
         return (self._database(folder, record) / "dyn.parquet",)
 
     def decode(self, folder: Path, record: str) -> Record:
-        """Four modalities, float32 (hours, features), every hour of the stay; NaN where nothing was measured."""
+        """Four modalities, float32 (hours, features), every hour of the stay; NaN where nothing was
+        measured.
+        """
         path = self.files(folder, record)[0]
         series = _series(path)
         first, last = series.bounds[record.partition(":")[2]]
         rows = series.values[first:last]
         if np.isinf(rows).any():
-            raise BenchError("a record is corrupt", where=f"{path}: stay {record}", expected="finite values or none", found="infinity")
+            raise BenchError(
+                "a record is corrupt",
+                where=f"{path}: stay {record}",
+                expected="finite values or none",
+                found="infinity",
+            )
         arrays: dict[Modality, NDArray[np.float32]] = {}
         column = 0
         for modality, features in FEATURES.items():
@@ -126,16 +183,24 @@ def _databases(folder: Path) -> dict[str, Path]:
 
 def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     """The columns of a parquet file; a stay is known by its id as text."""
-    import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         names = pq.read_schema(path).names
-        raise_faults(path, [Fault(str(path), name, "a column of this name", "none") for name in columns if name not in names])
+        raise_faults(
+            path,
+            [
+                Fault(str(path), name, "a column of this name", "none")
+                for name in columns
+                if name not in names
+            ],
+        )
         frame: pd.DataFrame = pq.read_table(path, columns=list(columns)).to_pandas()
     except (OSError, pa.ArrowException) as error:
-        raise BenchError("cannot read a parquet file", where=path, found=error, fix="extract the cohort again") from error
+        raise BenchError(
+            "cannot read a parquet file", where=path, found=error, fix="extract the cohort again"
+        ) from error
     if frame.empty:
         raise_faults(path, [Fault(str(path), "", "at least one row", "an empty table")])
     frame["stay_id"] = frame["stay_id"].astype(str)
@@ -147,13 +212,19 @@ def _labels(place: Path) -> tuple[dict[str, bool], list[Fault]]:
     frame = _read(path, ("stay_id", "label"))
     faults = []
     if frame["label"].isna().any():
-        faults.append(Fault(str(path), "label", "a label in every row", f"{int(frame['label'].isna().sum())} rows without"))
+        faults.append(
+            Fault(
+                str(path), "label", "a label in every row", f"{int(frame['label'].isna().sum())} rows without"
+            )
+        )
     elif not frame["label"].astype(float).isin([0.0, 1.0]).all():
         faults.append(Fault(str(path), "label", "0 or 1", str(sorted(frame["label"].unique())[:5])))
     hourly = "time" in _columns(path)
     repeated = frame["stay_id"][frame["stay_id"].duplicated()].unique()
     if not hourly and len(repeated):
-        faults.append(Fault(str(path), "stay_id", "one row a stay", f"{len(repeated)} stays twice, first {repeated[0]}"))
+        faults.append(
+            Fault(str(path), "stay_id", "one row a stay", f"{len(repeated)} stays twice, first {repeated[0]}")
+        )
     if faults:
         return {}, faults
     positive = frame["label"].astype(bool).groupby(frame["stay_id"]).any()
@@ -171,10 +242,16 @@ def _people(place: Path) -> tuple[dict[str, Mapping[str, str | float]], list[Fau
     frame = _read(path, ("stay_id", "age", "sex"))
     repeated = frame["stay_id"][frame["stay_id"].duplicated()]
     if len(repeated):
-        return {}, [Fault(str(path), "stay_id", "one row a stay", f"{len(repeated)} repeated, first {repeated.iloc[0]}")]
+        return {}, [
+            Fault(
+                str(path), "stay_id", "one row a stay", f"{len(repeated)} repeated, first {repeated.iloc[0]}"
+            )
+        ]
     sex = {"male": "M", "m": "M", "female": "F", "f": "F"}
     rows = zip(frame["stay_id"], frame["age"], frame["sex"], strict=True)
-    return {stay: demographics(age=_number(age), sex=sex.get(str(word).lower())) for stay, age, word in rows}, []
+    return {
+        stay: demographics(age=_number(age), sex=sex.get(str(word).lower())) for stay, age, word in rows
+    }, []
 
 
 def _number(value: Any) -> float | None:
@@ -190,7 +267,8 @@ def _series(path: Path) -> _Series:
     return _load_series(path, state.st_mtime_ns, state.st_size)
 
 
-# Two: mortality and sepsis cohorts of one database are prepared one after the other; more would only hold memory.
+# Two: mortality and sepsis cohorts of one database are prepared one after the other; more would only hold
+# memory.
 @lru_cache(maxsize=2)
 def _load_series(path: Path, modified_ns: int, size: int) -> _Series:
     names = [feature for features in FEATURES.values() for feature in features]
@@ -205,7 +283,14 @@ def _load_series(path: Path, modified_ns: int, size: int) -> _Series:
         first = wrong[0]
         raise_faults(
             path,
-            [Fault(f"{path}: stay {stays[first]}", "time", f"one row an hour from hour 0, so hour {order[first]}", f"hour {hours[first]:g}")],
+            [
+                Fault(
+                    f"{path}: stay {stays[first]}",
+                    "time",
+                    f"one row an hour from hour 0, so hour {order[first]}",
+                    f"hour {hours[first]:g}",
+                )
+            ],
         )
     values = frame[names].to_numpy(dtype=np.float32)
     bounds = {str(stays[first]): (int(first), int(last)) for first, last in zip(starts, ends, strict=True)}
