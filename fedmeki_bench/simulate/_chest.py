@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-__all__ = ["Chest", "Opacity", "disc", "draw_chest", "grid", "smooth_noise"]
+__all__ = ["Chest", "Opacity", "disc", "draw_chest", "draw_lateral", "grid", "smooth_noise"]
 
 Plane = NDArray[np.float32]
 
@@ -51,26 +52,29 @@ class Chest:
 
 
 def draw_chest(rng: np.random.Generator, chest: Chest, height: int, width: int) -> NDArray[np.uint8]:
-    """Grey image (height, width), uint8, white where X-rays are absorbed."""
-    x, y = grid(height, width)
-    x = (x - rng.normal(0, 0.02)) * rng.normal(1, 0.02) + rng.normal(0, 0.01) * y
-    y = (y - rng.normal(0, 0.02)) * rng.normal(1, 0.02)
+    """Frontal view: grey image (height, width), uint8, white where X-rays are absorbed."""
+    x, y = _placed(rng, height, width)
     lungs = _lung(x, y, -1) + _lung(x, y, 1)
     image = 0.06 + 0.52 * _edge(1.0 - (x / 0.98) ** 2 - ((y - 0.35) / 1.4) ** 2, 0.08)
-    image -= 0.36 * lungs
-    image += 0.05 * lungs * np.sin((y + 0.45 * x * x) * 21 + rng.uniform(0, 6.28)).clip(0, 1)
-    image += _heart_and_vessels(x, y, chest.mediastinum)
-    image += _findings(x, y, lungs, chest)
-    image += 0.03 * smooth_noise(rng, height, width, 12) + 0.015 * smooth_noise(rng, height, width, 48)
-    image += rng.normal(0, 0.012, image.shape).astype(np.float32)
-    image = (image + rng.normal(0, 0.01)) * rng.normal(1, 0.02)
-    return np.rint(255 * image.clip(0, 1)).astype(np.uint8)
+    image += _heart_and_vessels(x, y, chest.mediastinum) - 0.36 * lungs
+    return _exposed(rng, image + _ribs(rng, x, y, lungs) + _findings(x, y, lungs, chest))
+
+
+def draw_lateral(rng: np.random.Generator, chest: Chest, height: int, width: int) -> NDArray[np.uint8]:
+    """Side view of the same chest: the lungs lie over each other, the spine behind them, the heart before them."""
+    x, y = _placed(rng, height, width)
+    lungs = _edge(1 - ((x - 0.05) / 0.58) ** 2 - ((y + 0.06) / 0.72) ** 2, 0.07)
+    image = 0.06 + 0.52 * _edge(1.0 - ((x - 0.05) / 0.85) ** 2 - ((y - 0.35) / 1.4) ** 2, 0.08) - 0.34 * lungs
+    image += 0.16 * _edge(0.09 - np.abs(x - 0.5 - 0.1 * y * y), 0.03)
+    image += 0.28 * _edge(1 - ((x + 0.25) / 0.3) ** 2 - ((y - 0.36) / 0.3) ** 2, 0.25)
+    image += 0.30 * chest.mediastinum * np.exp(-(((x + 0.05) / 0.25) ** 2) - ((y + 0.3) / 0.3) ** 2)
+    image += 0.34 * _edge(y - 0.60 - 0.2 * (x - 0.1) ** 2, 0.025) * _edge(0.75 - np.abs(x - 0.05), 0.03)
+    seen = replace(chest, effusion_side=1)
+    return _exposed(rng, image + _ribs(rng, x, y, lungs) + _findings(x, y, lungs, seen))
 
 
 def smooth_noise(rng: np.random.Generator, height: int, width: int, cells: int) -> Plane:
     """Random values at `cells` x `cells` points, interpolated over the image: (height, width), unit variance at the points."""
-    from PIL import Image
-
     coarse = Image.fromarray(rng.standard_normal((cells, cells)).astype(np.float32))
     return np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
 
@@ -89,11 +93,33 @@ def grid(height: int, width: int) -> tuple[Plane, Plane]:
     return x, y
 
 
+def _placed(rng: np.random.Generator, height: int, width: int) -> tuple[Plane, Plane]:
+    """Coordinates of a patient who stands a little aside, nearer or farther, and not quite upright."""
+    x, y = grid(height, width)
+    x = (x - rng.normal(0, 0.02)) * rng.normal(1, 0.02) + rng.normal(0, 0.01) * y
+    y = (y - rng.normal(0, 0.02)) * rng.normal(1, 0.02)
+    return np.asarray(x, dtype=np.float32), np.asarray(y, dtype=np.float32)
+
+
+def _ribs(rng: np.random.Generator, x: Plane, y: Plane, lungs: Plane) -> Plane:
+    bones = np.sin((y + 0.45 * x * x) * 21 + rng.uniform(0, 6.28)).clip(0, 1)
+    return np.asarray(0.05 * lungs * bones, dtype=np.float32)
+
+
+def _exposed(rng: np.random.Generator, image: Plane) -> NDArray[np.uint8]:
+    """Texture, detector noise, and a slightly different exposure for every image."""
+    height, width = image.shape
+    image = image + 0.03 * smooth_noise(rng, height, width, 12) + 0.015 * smooth_noise(rng, height, width, 48)
+    image += rng.normal(0, 0.012, image.shape).astype(np.float32)
+    image = (image + rng.normal(0, 0.01)) * rng.normal(1, 0.02)
+    return np.rint(255 * image.clip(0, 1)).astype(np.uint8)
+
+
 def _heart_and_vessels(x: Plane, y: Plane, widening: float) -> Plane:
     half = 0.11 + 0.17 * widening * np.exp(-(((y + 0.25) / 0.4) ** 2))
     middle = 0.24 * _edge(half - np.abs(x), 0.03)
     spine = 0.06 * _edge(0.05 - np.abs(x), 0.015)
-    heart = 0.30 * _edge(1 - ((x - 0.13) / 0.33) ** 2 - ((y - 0.33) / 0.29) ** 2, 0.12)
+    heart = 0.28 * _edge(1 - ((x - 0.14) / 0.34) ** 2 - ((y - 0.40) / 0.33) ** 2, 0.3)
     diaphragm = 0.34 * _edge(y - 0.60 - 0.28 * (np.abs(x) - 0.42) ** 2, 0.025) * _edge(0.9 - np.abs(x), 0.03)
     collar = 0.12 * np.exp(-(((y + 0.74 - 0.22 * np.abs(x)) / 0.03) ** 2)) * _edge(0.75 - np.abs(x), 0.05)
     return np.asarray(np.maximum(middle, heart) + spine + diaphragm + collar, dtype=np.float32)
@@ -105,7 +131,7 @@ def _findings(x: Plane, y: Plane, lungs: Plane, chest: Chest) -> Plane:
         shape = np.exp(-(((x - spot.x) / spot.width) ** 2) - ((y - spot.y) / spot.height) ** 2)
         dense += 0.40 * spot.strength * shape * lungs
     level = 0.62 - 0.40 * chest.effusion
-    fluid = _edge(y - level + 0.25 * (np.abs(x) - 0.4), 0.03) * (x * chest.effusion_side > 0)
+    fluid = _edge(y - level + 0.25 * (np.abs(x) - 0.4), 0.03) * _edge(x * chest.effusion_side, 0.04)
     dense += 0.34 * (chest.effusion > 0) * fluid * lungs
     band = np.exp(-(((y - 0.34 + 0.25 * np.abs(x)) / 0.09) ** 2))
     dense += 0.36 * chest.atelectasis * band * lungs

@@ -13,41 +13,47 @@ import numpy as np
 
 from fedmeki_bench.files import write_json
 from fedmeki_bench.simulate._files import write_record
-from fedmeki_bench.simulate._latent import bayes_accuracy, draw_labels, draw_latents, generator, intensity
-from fedmeki_bench.simulate._scans import Method, Region, Scan, as_jpeg, draw_scan
+from fedmeki_bench.simulate._latent import generator
+from fedmeki_bench.simulate._pictures import Picture, best_share, plan_pictures
+from fedmeki_bench.simulate._scans import Region, as_jpeg, draw_scan
 from fedmeki_bench.simulate._source import Settings, SourceSimulator, TaskTruth
 
 __all__ = ["VqaRadSimulator"]
 
 PAPER_IMAGES, PAPER_TRAIN, PAPER_TEST = 315, 3064, 451
 ITEMS_AN_IMAGE, FEWEST_IMAGES = 5, 6
-KINDS: tuple[tuple[Region, Method], ...] = (
-    ("head", "CT"),
-    ("head", "MRI"),
-    ("chest", "X-ray"),
-    ("abdomen", "CT"),
-    ("abdomen", "MRI"),
-)
 ORGANS: dict[Region, str] = {"head": "HEAD", "chest": "CHEST", "abdomen": "ABD"}
 
-
-@dataclass(frozen=True)
-class _Picture:
-    """One image: its name, what it shows, and whether the lesion counts as one."""
-
-    name: str
-    scan: Scan
-    lesion: bool
+PRESENT = (
+    "Is there a bright lesion?",
+    "Does the image contain a bright spot that should not be there?",
+    "Can a lesion be seen?",
+)
+REGION = ("Which part of the body is this?", "What region does the image show?")
+METHOD = ("With which method was the image made?", "What kind of image is this?")
+IS_CT = ("Was this image made by CT?", "Is this a CT slice?")
+PLANE = ("In which plane is the image?", "What is the plane of the image?")
+SIDE = ("On which side of the image is the lesion?", "Is the lesion in the left or the right half?")
+IS_LEFT = ("Is the lesion in the left half of the image?", "Is the bright spot on the image's left?")
+PLACE = ("Where in the image is the lesion?", "Where does the bright spot lie?")
+"""The wordings of each question."""
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """One question and answer; `seen_by_latent` if the answer depends on the lesion's latent, else it is plain to see."""
+    """One question and its answer.
+
+    Attributes:
+        kind: the source's question type.
+        wordings: ways to ask it.
+        answer: the answer.
+        lesion: whether there is a lesion, if that is what is asked; else the answer is plain to see.
+    """
 
     kind: str
     wordings: tuple[str, ...]
     answer: str
-    seen_by_latent: bool = False
+    lesion: bool | None = None
 
 
 class VqaRadSimulator(SourceSimulator):
@@ -61,35 +67,29 @@ class VqaRadSimulator(SourceSimulator):
         return len(_pictures(self.settings))
 
     def write_unit(self, folder: Path, unit: int) -> None:
-        """One image."""
-        picture = _pictures(self.settings)[unit]
+        """One image; half of the files are colour JPEGs of grey images, as some real ones are."""
         rng = generator(self.settings.seed, self.source, "image", unit)
         height, width = (int(side) for side in rng.integers(320, 513, 2))
-        # Some of the real files are colour JPEGs of grey images.
         colour = bool(rng.random() < 0.5)
-        write_record(
-            folder / "images" / picture.name,
-            as_jpeg(draw_scan(rng, picture.scan, height, width), colour=colour),
-        )
+        pixels = draw_scan(rng, _pictures(self.settings)[unit].scan, height, width)
+        write_record(folder / "images" / _names(self.settings)[unit], as_jpeg(pixels, colour=colour))
 
     def write_tables(self, folder: Path) -> None:
         """The two question files; an image may stand in both."""
         rows = [row for _, row in _items(self.settings)]
-        first = _items_by_part(self.settings)[0]
+        first = _parts(self.settings)[0]
         write_json(folder / "trainset.json", rows[:first])
         write_json(folder / "testset.json", rows[first:])
 
     def truths(self) -> Sequence[TaskTruth]:
         """Medical visual question answering: the best share of answers that are exactly right."""
         asked = [asked for asked, _ in _items(self.settings)]
-        unsure = [question for question in asked if question.seen_by_latent]
-        certain = len(asked) - len(unsure)
-        share = sum(question.answer == "yes" for question in unsure) / max(1, len(unsure))
-        best = (certain + len(unsure) * bayes_accuracy(self.settings.signal, share)) / len(asked)
+        best = best_share((question.lesion for question in asked), self.settings.signal)
         return [TaskTruth("medvqa_rad", self.source, len(asked), None, best, None)]
 
 
-def _items_by_part(settings: Settings) -> tuple[int, int]:
+def _parts(settings: Settings) -> tuple[int, int]:
+    """Questions in the two files."""
     if settings.size is None:
         return PAPER_TRAIN, PAPER_TEST
     test = max(1, round(settings.size * PAPER_TEST / (PAPER_TRAIN + PAPER_TEST)))
@@ -97,92 +97,56 @@ def _items_by_part(settings: Settings) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=2)
-def _pictures(settings: Settings) -> tuple[_Picture, ...]:
-    count = (
-        PAPER_IMAGES
-        if settings.size is None
-        else max(FEWEST_IMAGES, math.ceil(settings.size / ITEMS_AN_IMAGE))
-    )
-    rng = generator(settings.seed, VqaRadSimulator.source, "images")
-    lesions = draw_labels(rng, count, count // 2)
-    latents = draw_latents(rng, lesions, settings.signal)
-    numbers = rng.choice(np.arange(100, 60_000), size=count, replace=False)
-    pictures = []
-    for number, lesion, latent in zip(numbers, lesions, latents, strict=True):
-        region, method = KINDS[int(rng.integers(len(KINDS)))]
-        scan = Scan(region, method, intensity(latent), int(rng.choice([-1, 1])), bool(rng.random() < 0.5))
-        pictures.append(_Picture(f"synpic{number}.jpg", scan, bool(lesion)))
-    return tuple(pictures)
+def _pictures(settings: Settings) -> tuple[Picture, ...]:
+    few = PAPER_IMAGES if settings.size is None else math.ceil(settings.size / ITEMS_AN_IMAGE)
+    return plan_pictures(settings, VqaRadSimulator.source, max(FEWEST_IMAGES, few))
+
+
+@lru_cache(maxsize=2)
+def _names(settings: Settings) -> tuple[str, ...]:
+    rng = generator(settings.seed, VqaRadSimulator.source, "names")
+    numbers = rng.choice(np.arange(100, 60_000), size=len(_pictures(settings)), replace=False)
+    return tuple(f"synpic{number}.jpg" for number in numbers)
 
 
 @lru_cache(maxsize=2)
 def _items(settings: Settings) -> tuple[tuple[_Asked, dict[str, Any]], ...]:
-    """Every question with its JSON object; each image is asked about in turn until there are enough."""
-    pictures, total = _pictures(settings), sum(_items_by_part(settings))
+    """Every question with its JSON object; the images are asked about in turn until there are enough."""
+    pictures, names, total = _pictures(settings), _names(settings), sum(_parts(settings))
     items: list[tuple[_Asked, dict[str, Any]]] = []
     while len(items) < total:
         turn, place = divmod(len(items), len(pictures))
-        picture = pictures[place]
         rng = generator(settings.seed, VqaRadSimulator.source, "question", place, turn)
-        possible = list(_questions(picture))
+        possible = list(_questions(pictures[place]))
         # The first question of every image is about the lesion; the others are drawn.
         asked = possible[0] if turn == 0 else possible[int(rng.integers(len(possible)))]
         wording = int(rng.integers(len(asked.wordings)))
-        items.append((asked, _row(len(items) + 1, picture, asked, wording)))
+        row = {
+            "qid": len(items) + 1,
+            "image_name": names[place],
+            "image_organ": ORGANS[pictures[place].scan.region],
+            "answer": asked.answer,
+            "answer_type": "CLOSED" if asked.answer in ("yes", "no") else "OPEN",
+            "question_type": asked.kind,
+            "question": asked.wordings[wording],
+            "phrase_type": ("freeform", "para", "frame")[wording],
+        }
+        items.append((asked, row))
     return tuple(items)
 
 
-def _row(number: int, picture: _Picture, asked: _Asked, wording: int) -> dict[str, Any]:
-    return {
-        "qid": number,
-        "image_name": picture.name,
-        "image_organ": ORGANS[picture.scan.region],
-        "answer": asked.answer,
-        "answer_type": "CLOSED" if asked.answer in ("yes", "no") else "OPEN",
-        "question_type": asked.kind,
-        "question": asked.wordings[wording],
-        "phrase_type": ("freeform", "para", "frame")[wording % 3],
-    }
-
-
-def _questions(picture: _Picture) -> Iterator[_Asked]:
+def _questions(picture: Picture) -> Iterator[_Asked]:
     """What can be asked about an image; where a lesion lies is asked only if there is one."""
     scan = picture.scan
-    found = (
-        "Is there a bright lesion?",
-        "Does the image contain a bright spot that should not be there?",
-        "Can a lesion be seen?",
-    )
-    yield _Asked("PRES", found, _yes(picture.lesion), seen_by_latent=True)
-    yield _Asked(
-        "ORGAN", ("Which part of the body is this?", "What region does the image show?"), scan.region
-    )
-    yield _Asked(
-        "MODALITY", ("With which method was the image made?", "What kind of image is this?"), scan.method
-    )
-    yield _Asked("MODALITY", ("Was this image made by CT?", "Is this a CT slice?"), _yes(scan.method == "CT"))
-    plane = "frontal" if scan.region == "chest" else "axial"
-    yield _Asked("PLANE", ("In which plane is the image?", "What is the plane of the image?"), plane)
+    yield _Asked("PRES", PRESENT, _yes(picture.lesion), picture.lesion)
+    yield _Asked("ORGAN", REGION, scan.region)
+    yield _Asked("MODALITY", METHOD, scan.method)
+    yield _Asked("MODALITY", IS_CT, _yes(scan.method == "CT"))
+    yield _Asked("PLANE", PLANE, picture.plane)
     if picture.lesion:
-        side, height = "left" if scan.side < 0 else "right", "upper" if scan.upper else "lower"
-        yield _Asked(
-            "POS",
-            (
-                "On which side of the image is the lesion?",
-                "Which half of the image holds the lesion, left or right?",
-            ),
-            side,
-        )
-        yield _Asked(
-            "POS",
-            ("Is the lesion in the left half of the image?", "Is the bright spot on the image's left?"),
-            _yes(scan.side < 0),
-        )
-        yield _Asked(
-            "POS",
-            ("Where in the image is the lesion?", "Where does the bright spot lie?"),
-            f"{height} {side}",
-        )
+        yield _Asked("POS", SIDE, picture.side)
+        yield _Asked("POS", IS_LEFT, _yes(picture.side == "left"))
+        yield _Asked("POS", PLACE, f"{picture.height} {picture.side}")
 
 
 def _yes(value: bool) -> str:
