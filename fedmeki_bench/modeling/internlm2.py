@@ -8,8 +8,8 @@ by key and value head, and everything has another name. Mapped on load, the mode
     attention_norm, ffn_norm, norm                  input_layernorm, post_attention_layernorm, norm
     tok_embeddings, output                          embed_tokens, lm_head
 
-Source of the architecture: Cai et al., InternLM2 Technical Report (arXiv 2403.17297), section 2.2. Published 7B
-configurations have dynamic rotary scaling, factor 2, beyond 32,768 positions; up to there it changes nothing.
+Source of the architecture: Cai et al., InternLM2 Technical Report (arXiv 2403.17297), section 2.2. Published
+7B configurations have dynamic rotary scaling, factor 2, beyond 32,768 positions; up to there it changes nothing.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ def _tensors(file: Path) -> Iterator[tuple[str, Tensor]]:
             for name in opened.keys():  # noqa: SIM118 - safe_open is no mapping
                 yield name, opened.get_tensor(name)
         return
-    # weights_only reads tensors and refuses whatever else a pickle may hold; mmap reads them as they are used.
+    # weights_only reads tensors and refuses whatever else a pickle may hold; mmap reads them when needed.
     try:
         state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:

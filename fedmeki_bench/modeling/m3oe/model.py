@@ -50,6 +50,7 @@ class M3OEModel(BaseTuner):  # type: ignore[misc]
         # BaseTuner.__init__ initialises nn.Module and injects in one go, so what injection needs comes first,
         # as plain attributes: a module's own may not be set before nn.Module.__init__.
         early: dict[str, Any] = {"gate": Gate(), "_routers": nn.ModuleDict(), "_added": {}, "_tasks": None}
+        early["_adapted"] = []
         for name, value in early.items():
             object.__setattr__(self, name, value)
         super().__init__(model, config, adapter_name, **kwargs)
@@ -99,6 +100,8 @@ class M3OEModel(BaseTuner):  # type: ignore[misc]
         except BenchError:
             del self._routers[adapter_name]
             raise
+        # Kept, as walking through all modules before each forward pass takes longer than routing.
+        self._adapted = list(self.layers().values())
 
     @classmethod
     def _remap_adapter_state_dict_for_load(
@@ -205,10 +208,9 @@ class M3OEModel(BaseTuner):  # type: ignore[misc]
 
     def _opening(self, inputs: Mapping[str, Any]) -> OpenGate | None:
         """The gate for a forward pass; None if no task is routed or no layer would ask."""
-        idle = all(
-            layer.merged or layer.is_folded or layer.disable_adapters for layer in self.layers().values()
-        )
-        if self._tasks is None or idle:
+        if self._tasks is None:
+            return None
+        if all(layer.merged or layer.is_folded or layer.disable_adapters for layer in self._adapted):
             return None
         embeddings = inputs.get("inputs_embeds")
         first = inputs.get("input_ids") if embeddings is None else embeddings

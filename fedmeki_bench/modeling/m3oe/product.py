@@ -40,10 +40,22 @@ def expert_product(
     Returns:
         (..., out), in the dtype of `base`.
     """
-    keep = torch.empty_like(x, dtype=torch.bool).bernoulli_(1 - dropout) if dropout else None
-    arguments = (base, x, a, b, columns, keep, 1 / (1 - dropout))
+    keep, scale = _draw_mask(x, dropout) if dropout else (None, 1.0)
+    arguments = (base, x, a, b, columns, keep, scale)
     result: Tensor = _ExpertProduct.apply(*arguments)  # type: ignore[no-untyped-call]
     return result
+
+
+def _draw_mask(x: Tensor, dropout: float) -> tuple[Tensor, float]:
+    """A mask shaped as `x`, True where an element stays, and the factor that keeps the mean exactly.
+
+    Sixteen random bits decide an element, a quarter of what `bernoulli_` draws and several times faster on a CPU;
+    the probability is rounded to a multiple of 2^-16, which the factor takes into account.
+    """
+    dropped = min(round(dropout * 2**16), 2**16 - 1)
+    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device).random_(-(2**63), None)
+    keep = words.view(torch.int16)[: x.numel()].view(x.shape) >= dropped - 2**15
+    return keep, 2**16 / (2**16 - dropped)
 
 
 class _ExpertProduct(torch.autograd.Function):
@@ -79,7 +91,8 @@ class _ExpertProduct(torch.autograd.Function):
         flat_grad = grad.reshape(-1, grad.shape[-1])
         if need_b:
             scaled = (middle * columns).to(ctx.dtype)
-            grad_b = (flat_grad.t() @ scaled.reshape(-1, scaled.shape[-1])).to(b.dtype)
+            # Transposed after the product: reading the wide gradient row by row is faster.
+            grad_b = (scaled.reshape(-1, scaled.shape[-1]).t() @ flat_grad).t().to(b.dtype)
         grad_scaled = grad @ b.to(ctx.dtype)
         if need_columns:
             grad_columns = (grad_scaled.to(columns.dtype) * middle).sum_to_size(columns.shape)
