@@ -151,6 +151,7 @@ def paired_differences(
     draws: int,
     seed: int,
     level: float = 0.95,
+    metrics: Sequence[str] | None = None,
 ) -> dict[str, Difference]:
     """The difference of every metric that both methods have, by metric.
 
@@ -164,6 +165,7 @@ def paired_differences(
         draws: bootstrap draws.
         seed: with the task's id, decides the random numbers.
         level: nominal coverage of the interval.
+        metrics: only these.
 
     Raises:
         UsageError: no draws, or a level that is no probability.
@@ -171,9 +173,10 @@ def paired_differences(
     check_request(draws, level)
     runs = [*first, *second]
     values = [metric_values(run) for run in runs]
-    shared = [name for name in values[0] if all(name in of_run for of_run in values)]
+    wanted = values[0] if metrics is None else metrics
+    shared = [name for name in wanted if all(name in of_run for of_run in values)]
     count = clusters_of(runs[0]).count
-    drawn = bootstrap_draws(runs, draws, seed) if why_no_interval(count) is None else {}
+    drawn = bootstrap_draws(runs, draws, seed, metrics) if why_no_interval(count) is None else {}
     differences: dict[str, Difference] = {}
     for name in shared:
         one = float(np.mean([of_run[name] for of_run in values[: len(first)]]))
