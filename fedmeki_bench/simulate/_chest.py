@@ -1,10 +1,11 @@
-"""Chest radiographs as drawings: the outlines of a frontal view, varied from image to image, with findings laid over."""
+"""Chest radiographs as drawings: outlines of the chest, different each time, with findings laid over."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from PIL import Image
 
 __all__ = ["Chest", "Opacity", "disc", "draw_chest", "draw_lateral", "grid", "smooth_noise"]
 
-Plane = NDArray[np.float32]
+Plane = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def draw_chest(rng: np.random.Generator, chest: Chest, height: int, width: int) 
 
 
 def draw_lateral(rng: np.random.Generator, chest: Chest, height: int, width: int) -> NDArray[np.uint8]:
-    """Side view of the same chest: the lungs lie over each other, the spine behind them, the heart before them."""
+    """Side view of the same chest: the lungs lie over each other, the spine behind, the heart before them."""
     x, y = _placed(rng, height, width)
     lungs = _edge(1 - ((x - 0.05) / 0.58) ** 2 - ((y + 0.06) / 0.72) ** 2, 0.07)
     image = 0.06 + 0.52 * _edge(1.0 - ((x - 0.05) / 0.85) ** 2 - ((y - 0.35) / 1.4) ** 2, 0.08) - 0.34 * lungs
@@ -74,7 +75,7 @@ def draw_lateral(rng: np.random.Generator, chest: Chest, height: int, width: int
 
 
 def smooth_noise(rng: np.random.Generator, height: int, width: int, cells: int) -> Plane:
-    """Random values at `cells` x `cells` points, interpolated over the image: (height, width), unit variance at the points."""
+    """Unit Gaussian values at `cells` x `cells` points, interpolated over the image: (height, width)."""
     coarse = Image.fromarray(rng.standard_normal((cells, cells)).astype(np.float32))
     return np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
 
@@ -112,7 +113,7 @@ def _exposed(rng: np.random.Generator, image: Plane) -> NDArray[np.uint8]:
     image = image + 0.03 * smooth_noise(rng, height, width, 12) + 0.015 * smooth_noise(rng, height, width, 48)
     image += rng.normal(0, 0.012, image.shape).astype(np.float32)
     image = (image + rng.normal(0, 0.01)) * rng.normal(1, 0.02)
-    return np.rint(255 * image.clip(0, 1)).astype(np.uint8)
+    return np.asarray(np.rint(255 * image.clip(0, 1)), dtype=np.uint8)
 
 
 def _heart_and_vessels(x: Plane, y: Plane, widening: float) -> Plane:

@@ -47,15 +47,15 @@ TASKS = {
 """Task to its column and the positive images among the real 234."""
 
 OTHER_FINDINGS = (
-    "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema", "Consolidation", "Pneumonia", "Pneumothorax", "Pleural Other",
-    "Fracture", "Support Devices",
+    "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema", "Consolidation", "Pneumonia", "Pneumothorax",
+    "Pleural Other", "Fracture", "Support Devices",
 )  # fmt: skip
 """Columns that no task reads; their values say nothing about the image."""
 
 COLUMNS = (
-    "Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", "No Finding", "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity",
-    "Lung Lesion", "Edema", "Consolidation", "Pneumonia", "Atelectasis", "Pneumothorax", "Pleural Effusion", "Pleural Other",
-    "Fracture", "Support Devices",
+    "Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", "No Finding", "Enlarged Cardiomediastinum",
+    "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema", "Consolidation", "Pneumonia", "Atelectasis",
+    "Pneumothorax", "Pleural Effusion", "Pleural Other", "Fracture", "Support Devices",
 )  # fmt: skip
 
 
@@ -156,7 +156,7 @@ def _studies(settings: Settings) -> tuple[_Study, ...]:
 
 
 def _views(rng: np.random.Generator, size: int | None) -> list[tuple[str, ...]]:
-    """Views of each study; exactly the real ones at the papers' size, else drawn like them up to `size` images."""
+    """Views of each study: the real numbers at the papers' size, else drawn like them up to `size` images."""
     if size is None:
         order = rng.permutation(np.repeat(np.arange(len(STUDIES)), list(STUDIES.values())))
         return [list(STUDIES)[kind] for kind in order]

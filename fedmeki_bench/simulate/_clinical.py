@@ -1,4 +1,4 @@
-"""Hourly intensive care series of one simulated stay: how each measurement varies, how often it is taken, what raises it."""
+"""Hourly series of one intensive care stay: how values vary, how often they are taken, what moves them."""
 
 from __future__ import annotations
 
@@ -88,14 +88,14 @@ COLUMNS = tuple(FEATURES)
 """Measurement columns of `dyn.parquet`, in the file's order."""
 
 DYING: Mapping[str, float] = {
-    "map": -1.0, "sbp": -0.9, "dbp": -0.6, "o2sat": -0.8, "resp": 0.7, "hr": 0.5, "fio2": 1.0, "lact": 1.3, "bun": 1.0,
-    "crea": 1.0, "bicar": -1.0, "ph": -1.0, "urine": -1.0,
+    "map": -1.0, "sbp": -0.9, "dbp": -0.6, "o2sat": -0.8, "resp": 0.7, "hr": 0.5, "fio2": 1.0, "lact": 1.3,
+    "bun": 1.0, "crea": 1.0, "bicar": -1.0, "ph": -1.0, "urine": -1.0,
 }  # fmt: skip
-"""How far a finding of full intensity moves each feature, in spreads: failing circulation, lungs and kidneys."""
+"""How much a failing circulation, lungs and kidneys move each feature, relative to the strongest effects."""
 
 SEPTIC: Mapping[str, float] = {
-    "temp": 1.2, "hr": 1.2, "resp": 1.0, "wbc": 1.2, "neut": 0.8, "bnd": 1.0, "map": -0.6, "sbp": -0.5, "dbp": -0.5, "lact": 0.6,
-    "plt": -0.7, "crp": 1.2,
+    "temp": 1.2, "hr": 1.2, "resp": 1.0, "wbc": 1.2, "neut": 0.8, "bnd": 1.0, "map": -0.6, "sbp": -0.5,
+    "dbp": -0.5, "lact": 0.6, "plt": -0.7, "crp": 1.2,
 }  # fmt: skip
 """The same for sepsis. It shares what failing circulation does, and differs by fever and white cells."""
 
@@ -138,10 +138,10 @@ def _wander(noise: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _measured(rng: np.random.Generator, share: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which values exist. Blood is drawn at few hours, then for many tests at once; bedside values come by themselves."""
+    """Which values exist: blood is drawn at few hours for many tests at once, bedside values come singly."""
     hours, own = rng.random((LONGEST, 1)), rng.random((LONGEST, len(share)))
-    # A uniform common to the hour bundles blood tests; one in four is ordered by itself, so that no two columns are
-    # measured at exactly the same hours. Either way the chance of a value is `share`.
+    # A uniform common to the hour bundles blood tests; one in four is ordered by itself, so that no two
+    # columns are measured at exactly the same hours. Either way the chance of a value is `share`.
     bundled = (rng.random((LONGEST, len(share))) < 0.75) & (share < 0.2)
     return np.asarray(np.where(bundled, hours, own) < share)
 

@@ -29,7 +29,7 @@ PAPER_POSITIVES, PAPER_NEGATIVES = 3616, 10192
 
 
 class Covid19Simulator(SourceSimulator):
-    """`COVID/images/COVID-N.png` and `Normal/images/Normal-N.png`: patches at the edges of both lungs, or hardly any."""
+    """`COVID/images/COVID-N.png`, `Normal/images/Normal-N.png`: patches at the lungs' edges, or faint."""
 
     source: ClassVar[str] = "covid19_radiography"
     folder: ClassVar[str] = "COVID-19_Radiography_Dataset"

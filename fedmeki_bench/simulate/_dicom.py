@@ -12,7 +12,7 @@ from PIL import Image
 __all__ = ["Header", "as_dicom"]
 
 SHARES = {"jpeg": 0.6, "plain": 0.15, "rle": 0.15, "window": 0.1}
-"""Transfer syntaxes: JPEG Baseline as in the real set, uncompressed, RLE, and uncompressed 12 bits with a window."""
+"""Kinds of file: JPEG Baseline as in the real set, uncompressed, RLE, and 12 bits with a window."""
 
 INVERTED = 0.2
 """Share of uncompressed files that store black as the largest value (MONOCHROME1)."""
@@ -41,7 +41,7 @@ class Header:
 
 
 def as_dicom(rng: np.random.Generator, pixels: NDArray[np.uint8], header: Header) -> bytes:
-    """A DICOM file of `pixels` (height, width); the kind of file is drawn and says nothing about what it shows."""
+    """A DICOM file of `pixels` (height, width); its kind is drawn and says nothing about what it shows."""
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.encaps import encapsulate
     from pydicom.uid import (
@@ -59,7 +59,7 @@ def as_dicom(rng: np.random.Generator, pixels: NDArray[np.uint8], header: Header
     data.file_meta.TransferSyntaxUID = JPEGBaseline8Bit if kind == "jpeg" else ExplicitVRLittleEndian
     data.SpecificCharacterSet = "ISO_IR 100"
     data.SOPClassUID = SecondaryCaptureImageStorage
-    # Unique identifiers come from the seed ("2.25." and a UUID as a number), so that equal seeds give equal files.
+    # Unique identifiers ("2.25." and a UUID as a number) come from the seed: equal seeds give equal files.
     data.SOPInstanceUID, data.StudyInstanceUID, data.SeriesInstanceUID = (_uid(rng) for _ in range(3))
     data.StudyDate, data.StudyTime, data.AccessionNumber, data.StudyID = "19010101", "000000.00", "", ""
     data.Modality, data.ConversionType, data.BodyPartExamined = "CR", "WSD", "CHEST"

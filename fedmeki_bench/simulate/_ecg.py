@@ -1,7 +1,8 @@
 """Twelve-lead ECGs from a bank of heartbeats that neurokit2 (McSharry's ECGSYN model) draws.
 
-The bank holds a few rhythms, each with the same heartbeats seen four times: from the side and from the front of the
-chest, healthy and abnormal. A record is a stretch of one rhythm, mixed into leads, with what it is to show laid over.
+The bank holds a few rhythms, each with the same heartbeats seen four times: from the side and from the front
+of the chest, healthy and abnormal. A record is a stretch of one rhythm, mixed into leads, with ectopic beats
+and recording faults laid over.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ ECTOPIC_ANGLES, ECTOPIC_WIDTHS, ECTOPIC = (
 MIX = np.array(
     [(0.85, 0.05), (1.05, 0.1), (0.1, 0.8), (0.3, 1.2), (0.7, 0.8), (1.2, 0.4), (1.2, 0.1), (0.9, 0.0)]
 )
-"""Millivolt of side and front view in the leads I, II, V1 to V6; the other four leads follow from I and II."""
+"""Millivolt of side and front view in the leads I, II, V1 to V6; the other four follow from I and II."""
 
 WARM_UP, KEPT = 6, 15
 """Seconds of ECGSYN that are dropped (its model settles) and kept."""
@@ -165,11 +166,11 @@ def _ecgsyn(
     )
     kept = np.asarray(wave, dtype=np.float64)[WARM_UP * FREQUENCY :][: KEPT * FREQUENCY]
     kept = kept - np.median(kept)
-    return kept / np.quantile(np.abs(kept), 0.999)
+    return np.asarray(kept / np.quantile(np.abs(kept), 0.999))
 
 
 def _stretch(rng: np.random.Generator, bank: Bank) -> tuple[Signal, NDArray[np.intp]]:
-    """Ten seconds of one rhythm from any moment on, a little faster or slower; the four views and the R peaks."""
+    """Ten seconds of one rhythm from any moment on, a little faster or slower: four views, R peaks."""
     rhythm = rng.integers(len(bank.views))
     speed = rng.uniform(0.9, 1.1)
     length = bank.views.shape[2]

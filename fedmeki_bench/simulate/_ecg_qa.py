@@ -1,4 +1,4 @@
-"""ECG-QA: questions about recording faults in the simulated PTB-XL records, in template and paraphrased wording."""
+"""ECG-QA: questions about recording faults in the simulated PTB-XL records, as templates and paraphrased."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHUNK = 10_000
 """Questions a file, as in the real layout; a file is named by its first `sample_id`."""
 
 IN_LEAD, ANYWHERE, WHICH, OTHER, COMPARISON = 26, 27, 34, 2, 43
-"""Template ids: a fault in one lead, a fault at all, the leads of a fault; and two kinds the task leaves out."""
+"""Template ids: a fault in one lead, a fault at all, a fault's leads; and two kinds the task leaves out."""
 
 WORDING: Mapping[int, tuple[str, ...]] = {
     IN_LEAD: (
@@ -82,7 +82,7 @@ class _Question:
 
 
 class EcgQaSimulator(SourceSimulator):
-    """`ecgqa/ptbxl/{template,paraphrased}/{train,valid,test}/*.json` and its lists; the records are those of PTB-XL."""
+    """`ecgqa/ptbxl/{template,paraphrased}/{train,valid,test}/*.json` and lists; the records are PTB-XL's."""
 
     source: ClassVar[str] = "ecg_qa"
     folder: ClassVar[str] = "ecg-qa"
@@ -172,7 +172,7 @@ def _questions(settings: Settings, rows: tuple[int, ...]) -> tuple[_Question, ..
 
 
 def _about(settings: Settings, records: Records, record: int, other: int) -> Iterator[_Question]:
-    """The questions about one record: two of noise for each, and now and then one that is no item of the task."""
+    """The questions about one record: two of noise, and now and then one that is no item of the task."""
     rng = generator(settings.seed, EcgQaSimulator.source, "record", record)
     for _ in range(QUESTIONS_A_RECORD):
         faults = records.faults[record]
@@ -207,9 +207,9 @@ def _noise_question(form: int, record: int, fault: RecordingFault, lead: int) ->
 def _best(questions: Sequence[_Question], signal: float) -> float:
     """The mean over questions of the best chance to be exactly right.
 
-    Which leads may show a fault is plain to see; whether it counts as one is known from its latent only. So a question
-    is answered at the Bayes accuracy of its kind, given how often the answer is positive among questions of that kind,
-    except that a lead which cannot show the fault is surely free of it.
+    Which leads may show a fault is plain to see; whether it counts as one is known from its latent only. So a
+    question is answered at the Bayes accuracy of its kind, given how often the answer is positive among
+    questions of that kind, except that a lead which cannot show the fault is surely free of it.
     """
     kinds: Counter[tuple[int, str | None]] = Counter()
     positive: Counter[tuple[int, str | None]] = Counter()

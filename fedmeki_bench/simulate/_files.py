@@ -1,4 +1,4 @@
-"""Writing a simulation's files. Single records need no flush to disk: nothing counts before SIMULATED.json stands."""
+"""Writing a simulation's files. Records need no flush to disk: nothing counts before SIMULATED.json."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def unwritable(path: Path, error: OSError) -> BenchError:
     return BenchError(
         f"cannot write {path.name}: {error.strerror or error}",
         where=path,
-        fix="free disk space or choose a folder you may write to; the unfinished simulation does not look complete",
+        fix="free disk space or choose a folder you may write to; the simulation stays marked as unfinished",
     )
 
 

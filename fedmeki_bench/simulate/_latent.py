@@ -1,9 +1,9 @@
-"""The signal every simulated label leaves: one latent number an item, so that the best possible accuracy is known.
+"""The signal every simulated label leaves: one latent number, so that the best possible accuracy is known.
 
-An item's label y is set first, in the proportion of the real task. Its latent z is then drawn from a Gaussian of unit
-variance with mean +d/2 for a positive and -d/2 for a negative item; d is the signal's strength. The file shows the
-finding with an intensity that is an increasing function of z (`intensity`), so z can be read off the file but y
-cannot be told any better than z tells it.
+An item's label y is set first, in the proportion of the real task. Its latent z is then drawn from a Gaussian
+of unit variance with mean +d/2 for a positive and -d/2 for a negative item; d is the signal's strength. The
+file shows the finding with an intensity that is an increasing function of z (`intensity`): z can be read off
+the file, but y cannot be told any better than z tells it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Latents = NDArray[np.float64]
 
 
 def generator(seed: int, *name: str | int) -> np.random.Generator:
-    """A random generator of its own for one named thing, the same whatever else was drawn before or elsewhere."""
+    """A random generator for one named thing, the same whatever else was drawn before or elsewhere."""
     digest = hashlib.sha256("/".join(map(str, (seed, *name))).encode()).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
 
@@ -40,8 +40,8 @@ def generator(seed: int, *name: str | int) -> np.random.Generator:
 def bayes_accuracy(signal: float, prevalence: float) -> float:
     """Accuracy of the best decision from z: positive where signal * z > log((1 - prevalence) / prevalence).
 
-    With t = log(prevalence / (1 - prevalence)) / signal and Phi the standard normal distribution function, this is
-    prevalence * Phi(signal / 2 + t) + (1 - prevalence) * Phi(signal / 2 - t).
+    With t = log(prevalence / (1 - prevalence)) / signal and Phi the standard normal distribution function, it
+    is prevalence * Phi(signal / 2 + t) + (1 - prevalence) * Phi(signal / 2 - t).
 
     Args:
         signal: distance of the class means in standard deviations; 0 leaves the majority's share.

@@ -15,19 +15,19 @@ __all__ = ["FAULTS", "RecordingFault", "Records", "plan_records"]
 
 PAPER_RECORDS = 21799
 RECORDS_AN_ITEM = 2
-"""At a given size there are twice as many records: the two zero-shot tasks may use only what EAD does not train on."""
+"""Records an item at a given size: the two zero-shot tasks may only use what EAD does not train on."""
 
 ABNORMAL = 0.59
 PAPER_ECTOPIC, SMALL_ECTOPIC = 0.0799, 0.25
-"""Share of records with an ES code: the real one, and the one of small corpora, which would else hold none to test."""
+"""Share of records with an ES code: the real one, and that of small corpora, which would else test none."""
 
 TRAP, OTHER = 94 / 21837, 116 / 21837
-"""Share of rows whose `extra_beats` holds the letters "es" in the German word "alles" only, or no such letters at all."""
+"""Share of rows whose `extra_beats` holds the letters "es" only in the German word "alles", or not at all."""
 
 ECTOPIC_CODES = {
-    "1ES": 409, "SVES": 381, "2ES": 179, "VES": 159, "VES1,alles": 151, "3ES": 81, "VES2,alles": 70, "ES": 42, "VES3,alles": 40,
-    "4ES": 29, "VES,SVES": 28, "VES4,alles": 20, "5ES": 16, "VES,SVES1,alles": 14, "3VES": 10, "1VES": 9, "SVES1,alles": 8,
-    "1ES,SVES": 7, "1Es": 2,
+    "1ES": 409, "SVES": 381, "2ES": 179, "VES": 159, "VES1,alles": 151, "3ES": 81, "VES2,alles": 70,
+    "ES": 42, "VES3,alles": 40, "4ES": 29, "VES,SVES": 28, "VES4,alles": 20, "5ES": 16, "VES,SVES1,alles": 14,
+    "3VES": 10, "1VES": 9, "SVES1,alles": 8, "1ES,SVES": 7, "1Es": 2,
 }  # fmt: skip
 TRAP_CODES = {"1,alles": 61, "2,alles": 17, "3,alles": 9}
 OTHER_CODES = {"1,V1": 16, "1,I-AVF": 8, "1,V3": 7}
@@ -44,9 +44,10 @@ FAULTS = {
 """Recording faults: the real share of records that have one, and the share in small corpora."""
 
 LEAD_SETS = {
-    "alles": range(12), "I-AVF": range(6), "I-AVR": range(4), "I-V1": range(7), "II,III,AVF": (1, 2, 5), "I,III,AVL": (0, 2, 4),
-    "V1": (6,), "V2": (7,), "V3": (8,), "V4": (9,), "V5": (10,), "V6": (11,), "v6": (11,), "V1,V2": (6, 7), "V5,V6": (10, 11), "V4-V6": (9, 10, 11),
-    "II": (1,), "III": (2,), "I,II": (0, 1), "AVR": (3,),
+    "alles": range(12), "I-AVF": range(6), "I-AVR": range(4), "I-V1": range(7), "II,III,AVF": (1, 2, 5),
+    "I,III,AVL": (0, 2, 4), "I,II": (0, 1), "II": (1,), "III": (2,), "AVR": (3,), "V1": (6,), "V2": (7,),
+    "V3": (8,), "V4": (9,), "V5": (10,), "V6": (11,), "v6": (11,), "V1,V2": (6, 7), "V5,V6": (10, 11),
+    "V4-V6": (9, 10, 11),
 }  # fmt: skip
 """How the table writes a set of leads, and which leads these are."""
 

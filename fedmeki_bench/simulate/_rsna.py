@@ -1,4 +1,4 @@
-"""RSNA Pneumonia Detection Challenge 2018: DICOM images, and two tables that list an image once for each box."""
+"""RSNA Pneumonia Detection Challenge 2018: DICOM images, and two tables that list an image once a box."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from fedmeki_bench.simulate._source import (
 __all__ = ["RsnaSimulator"]
 
 PIXELS = 256
-"""Side of an image. The real ones have 1024: a sixteenth of the bytes, and still above what the task decodes to."""
+"""Side of an image. Real ones have 1024; these need a sixteenth of the room, and tasks decode to 224."""
 
 BOXES = {1: 2614, 2: 3266, 3: 119, 4: 13}
 """Real images of class Lung Opacity with 1, 2, 3, 4 boxes."""
@@ -175,4 +175,4 @@ def _opaque_boxes(rng: np.random.Generator, images: int, *, paper: bool) -> NDAr
 
 def _shares() -> NDArray[np.float64]:
     counts = np.array(list(BOXES.values()), dtype=np.float64)
-    return counts / counts.sum()
+    return np.asarray(counts / counts.sum())

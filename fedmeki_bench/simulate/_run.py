@@ -34,7 +34,7 @@ SMALL = 200
 
 SMALLEST = 20
 CHUNKS = 16
-"""Pieces that a worker's share of a source is cut into, so that progress moves and no worker idles at the end."""
+"""Pieces that a worker's share of a source is cut into: progress moves and no worker idles at the end."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -75,14 +75,12 @@ class SimulationReport:
 
     def render(self) -> str:
         """One line a task for people: items, positives, best possible accuracy."""
-        lines = [
-            f"simulated {len(self.sources)} sources in {self.out} (size {self.size}, seed {self.seed}, signal {self.signal:g})"
-        ]
+        settings = f"size {self.size}, seed {self.seed}, signal {self.signal:g}"
+        lines = [f"simulated {len(self.sources)} sources in {self.out} ({settings})"]
         for truth in self.truths:
             positives = "" if truth.positives is None else f"{truth.positives:6d} positive"
-            lines.append(
-                f"  {truth.task:40s} {truth.items:6d} items {positives:>16s}   best accuracy {100 * truth.bayes_accuracy:.1f}%"
-            )
+            best = f"best accuracy {100 * truth.bayes_accuracy:.1f}%"
+            lines.append(f"  {truth.task:40s} {truth.items:6d} items {positives:>16s}   {best}")
         return "\n".join(lines)
 
 
@@ -203,7 +201,7 @@ def _runner(workers: int) -> Iterator[Run]:
     if workers == 1:
         yield _run_here
         return
-    # Spawned, not forked: the caller may hold threads (progress bars, torch), and a forked lock never opens again.
+    # Spawned, not forked: the caller may run threads, and a lock they hold while forking never opens again.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
 
         def run(simulator: SourceSimulator, folder: Path, done: Callable[[int], None]) -> None:

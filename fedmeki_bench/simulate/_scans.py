@@ -1,4 +1,4 @@
-"""Radiology images of three regions for questions and answers: what each shows is a handful of plain attributes."""
+"""Radiology images of three regions of the body for questions and answers; each shows a few plain things."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def draw_scan(rng: np.random.Generator, scan: Scan, height: int, width: int) -> 
     image += 0.03 * smooth_noise(rng, height, width, 24) * inside + rng.normal(0, 0.012, image.shape).astype(
         np.float32
     )
-    return np.rint(255 * image.clip(0, 1)).astype(np.uint8)
+    return np.asarray(np.rint(255 * image.clip(0, 1)), dtype=np.uint8)
 
 
 def as_jpeg(pixels: NDArray[np.uint8], *, colour: bool) -> bytes:

@@ -96,7 +96,7 @@ class SlakeSimulator(SourceSimulator):
             write_json(folder / f"{part}.json", rows)
 
     def truths(self) -> Sequence[TaskTruth]:
-        """Medical visual question answering, English questions of `test.json`: the best share of right answers."""
+        """Visual question answering, English questions of `test.json`: the best share of right answers."""
         asked = [asked for _, language, asked in _items(self.settings, "test") if language == "en"]
         best = best_share((question.lesion for question in asked), self.settings.signal)
         return [TaskTruth("medvqa_slake", self.source, len(asked), None, best, None)]

@@ -39,7 +39,7 @@ class TaskTruth:
         source: source the items come from.
         items: items in the files, before any split or sample.
         positives: positive items among them; None for a text task.
-        bayes_accuracy: best accuracy from the latents; for a text task the best share of exactly right answers.
+        bayes_accuracy: best accuracy from the latents; for a text task best share of exactly right answers.
         bayes_auroc: area under the ROC curve of the latent; None for a text task.
     """
 

@@ -1,4 +1,4 @@
-"""YAIB cohorts: hourly rows of intensive care stays in parquet, one folder a database, some stays in both cohorts."""
+"""YAIB cohorts: hourly rows of intensive care stays in parquet, a folder a database, some stays in both."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _stays(settings: Settings) -> _Stays:
     first, second = (
         (PAPER_STAYS, PAPER_SEPSIS_STAYS) if settings.size is None else (settings.size, settings.size)
     )
-    # Half the sepsis cohort was in the mortality cohort too: zero-shot sets must leave out what was trained on.
+    # Half the sepsis cohort is in mortality24 too: zero-shot sets must leave out what was trained on.
     shared = second // 2
     alone = second - shared
     rng = generator(settings.seed, "yaib", "labels")
