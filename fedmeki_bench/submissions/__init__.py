@@ -1,6 +1,7 @@
 """Submissions: bundles of predictions that anyone can score again. Nothing in a bundle is ever imported or run."""
 
-from fedmeki_bench.submissions._check import CheckReport, EvaluationCheck, check_bundle
+from fedmeki_bench.submissions._check import CheckReport, check_bundle
+from fedmeki_bench.submissions._evaluations import EvaluationCheck
 from fedmeki_bench.submissions._faults import FIXES, BundleFault
 from fedmeki_bench.submissions._from_predictions import bundle_predictions
 from fedmeki_bench.submissions._from_runs import bundle_runs

@@ -30,7 +30,7 @@ class Labels:
     store: PreparedStore | None = None
     folder: Path | None = None
     _read: dict[str, Sequence[LabelLike] | None] = field(default_factory=dict)
-    _references: dict[str, Mapping[str, Mapping[str, Score]]] = field(default_factory=dict)
+    _references: dict[tuple[str, int], Mapping[str, Mapping[str, Score]]] = field(default_factory=dict)
 
     @staticmethod
     def from_store(path: Path) -> Labels:
@@ -62,21 +62,28 @@ class Labels:
             return None
         return self.store.tasks[task].split_hash
 
-    def test_labels(self, task: str) -> Sequence[LabelLike] | None:
-        """The labels of the task's test part, None if there are none here.
+    def test_labels(self, task: str, limit: int | None = None) -> Sequence[LabelLike] | None:
+        """The labels of the task's test part in canonical order, None if there are none here.
+
+        Args:
+            task: the task's id.
+            limit: only the first so many: what a run with a limit answers, so nobody can choose the easy ones.
 
         Raises:
             BenchError: the file is there but cannot be read as labels.
         """
         if task not in self._read:
             self._read[task] = self._load(task)
-        return self._read[task]
+        labels = self._read[task]
+        return labels if labels is None else labels[:limit]
 
-    def references(self, spec: TaskSpec) -> Mapping[str, Mapping[str, Score]]:
-        """Scores of the constant answers on these labels; empty without labels."""
-        if spec.id not in self._references:
-            self._references[spec.id] = reference_rows(spec, self.test_labels(spec.id) or ())
-        return self._references[spec.id]
+    def references(self, spec: TaskSpec, limit: int | None = None) -> Mapping[str, Mapping[str, Score]]:
+        """Scores of the constant answers on the same labels; empty without labels."""
+        labels = self.test_labels(spec.id, limit) or ()
+        key = (spec.id, len(labels))
+        if key not in self._references:
+            self._references[key] = reference_rows(spec, labels)
+        return self._references[key]
 
     def _load(self, task: str) -> Sequence[LabelLike] | None:
         if self.store is not None:

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from fedmeki_bench.specs import load_tasks
-from fedmeki_bench.submissions._check import CheckReport, EvaluationCheck
+from fedmeki_bench.submissions._check import CheckReport
+from fedmeki_bench.submissions._evaluations import EvaluationCheck
 from fedmeki_bench.submissions._faults import harmless
 
 __all__ = ["as_json", "as_markdown", "as_text"]
