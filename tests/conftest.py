@@ -40,13 +40,21 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def simulated_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prepared store of a small simulated corpus: some forty items a task, all sources there are."""
-    from fedmeki_bench.data import prepare
+def simulated_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Raw files of a small simulated corpus: some forty items a task, all sources there are. Never written to."""
     from fedmeki_bench.simulate import simulate
+
+    folder = tmp_path_factory.mktemp("simulated") / "raw"
+    simulate(folder, size=40, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def simulated_store(simulated_corpus: Path) -> Path:
+    """A prepared store of the simulated corpus. Never written to."""
+    from fedmeki_bench.data import prepare
     from fedmeki_bench.specs import load_tasks
 
-    folder = tmp_path_factory.mktemp("simulated")
-    simulate(folder / "raw", size=40, seed=0)
-    prepare(folder / "raw", folder / "prepared", tasks=load_tasks())
-    return folder / "prepared"
+    store = simulated_corpus.parent / "prepared"
+    prepare(simulated_corpus, store, tasks=load_tasks())
+    return store
