@@ -19,10 +19,9 @@ __all__ = ["command"]
 
 EPILOG = """Examples:
 
-  fedmeki-bench score runs/ID/predictions/zero_shot/sepsis_prediction.jsonl --task SP
-
+\b
+  fedmeki-bench score runs/ID/predictions/zero_shot/covid_detection.jsonl --task CD
   fedmeki-bench score answers.jsonl --task MR --data prepared/ --json
-
   fedmeki-bench score log.json --task EBD --format released --scoring legacy
 """
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 
 __all__ = ["READER_VERSION", "read_text", "read_yes_no"]
 
@@ -90,6 +91,11 @@ class _Words:
         ]
 
 
+@cache
+def _words(positive: str, negative: str) -> _Words:
+    return _Words(positive, negative)
+
+
 def _leading(text: str, words: _Words) -> set[bool] | None:
     """Readings of a text that opens with an answer word; None if it opens with something else."""
     start = _LIST_MARK.match(text)
@@ -156,7 +162,7 @@ def read_yes_no(answer: str, *, positive: str = "Yes", negative: str = "No") -> 
         positive: the task's answer for the positive label; "Yes" also admits yeah, yep, yup.
         negative: the task's answer for the negative label; "No" also admits nope, nah.
     """
-    words = _Words(positive, negative)
+    words = _words(positive, negative)
     text = _ECHO.sub(" ", _normalise(answer))
     markers = list(_MARKER.finditer(text))
     readings = _labelled(text, markers, words) if markers else _section(text, words)

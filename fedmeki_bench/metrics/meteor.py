@@ -142,6 +142,8 @@ def _stemmer() -> Any:
 def meteor(reference: Sequence[str], hypothesis: Sequence[str]) -> float:
     """METEOR of tokenised texts as in nltk (alpha 0.9, beta 3, gamma 0.5), with the WordNet that was found.
 
+    nltk looks synonyms up after stemming, so only those whose stems are words ("ill", "sick") are found.
+
     Source: Lavie and Agarwal, WMT 2007.
     """
     from nltk.translate.meteor_score import single_meteor_score

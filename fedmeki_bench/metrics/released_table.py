@@ -160,8 +160,8 @@ project's (`strict`), in percent. `docs/scoring.md` says how to read it. Written
 logs are in `released.json`.
 
 *difference* is strict less legacy. *best constant* is the best value that one fixed answer reaches on the
-same items. *moved by* names the release's rules that move the legacy number, the strongest first, with the points
-each adds.
+same items. *moved by* names the release's rules that move the legacy number, the strongest first, with the
+points each adds.
 
 """
 
@@ -196,8 +196,8 @@ def _agreement(rows: list[Row]) -> str:
     others = sorted(distance for distance, _ in distances)[:-1]
     rest = f"; all others by {others[-1]:.1g} at most" if others else ""
     return (
-        f"\nFor {len(distances)} of these {len(rows)} numbers the release stored its own value. The legacy value "
-        f"furthest from it is\n{row.metric} of {row.task}, by {most:.1g}{rest} (as fractions of 1).\n"
+        f"\nFor {len(distances)} of these {len(rows)} numbers the release stored its own value. The legacy "
+        f"value furthest\nfrom it is {row.metric} of {row.task}, by {most:.1g}{rest} (as fractions of 1).\n"
     )
 
 
