@@ -1,4 +1,4 @@
-"""`fedmeki-bench submit`: make a submission bundle from finished runs, or from another codebase's predictions."""
+"""`fedmeki-bench submit`: make a submission bundle from finished runs or another codebase's predictions."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ EPILOG = """Examples:
 
 \b
   fedmeki-bench submit runs/4f2a91 --out submissions/fedkim --author "A. Author"
-  fedmeki-bench submit runs/4f2a91 runs/77c0de runs/91b3aa --out submissions/mine --author "A. Author" --paper "arXiv 2501.00001"
-  fedmeki-bench submit --predictions answers/ --data prepared --out submissions/theirs --method-name Theirs --author "B. Author"
+  fedmeki-bench submit runs/4f2a91 runs/77c0de --out submissions/mine --author Ada --paper "arXiv 2501.00001"
+  fedmeki-bench submit --predictions answers --data prepared --out submissions/b --method-name B --author Ben
 
-Several runs are several seeds of one method; they must agree in all else. A bundle holds no labels and no data.
+Several runs are several seeds of one method and agree in all else. A bundle holds no labels and no data.
 docs/submitting.md has the format, and what `fedmeki-bench check` looks at.
 """
 
@@ -41,7 +41,7 @@ docs/submitting.md has the format, and what `fedmeki-bench check` looks at.
 @click.option(
     "--predictions",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Predictions of another codebase: [seed-<n>/]<protocol>/<task>.jsonl; needs --data and --method-name.",
+    help="Another codebase's predictions: [seed-<n>/]<protocol>/<task>.jsonl; needs --data, --method-name.",
 )
 @click.option(
     "--data",
@@ -104,6 +104,7 @@ def command(
     size = sum(entry["bytes"] for entry in manifest["files"])
     seeds = ", ".join(map(str, manifest["seeds"]))
     click.echo(
-        f"{out}: {manifest['method']['name']} ({manifest['kind']}), seeds {seeds}, {len(manifest['files'])} files, {size:,} bytes"
+        f"{out}: {manifest['method']['name']} ({manifest['kind']}), seeds {seeds}, "
+        f"{len(manifest['files'])} files, {size:,} bytes"
     )
     click.echo(f"next: fedmeki-bench check {out} --data prepared")

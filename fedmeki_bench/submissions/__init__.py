@@ -1,4 +1,4 @@
-"""Submissions: bundles of predictions that anyone can score again. Nothing in a bundle is ever imported or run."""
+"""Submissions: bundles of predictions that anyone can score again; nothing in one is ever run."""
 
 from fedmeki_bench.submissions._check import CheckReport, check_bundle
 from fedmeki_bench.submissions._evaluations import EvaluationCheck

@@ -1,4 +1,4 @@
-"""Does the manifest agree with the task specs, with the store, with the runs' own records, and they with each other?"""
+"""Does the manifest agree with the specs, the store and the runs' records, and they with each other?"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def check_against_specs(
     labels: Labels | None,
     log: FaultLog,
 ) -> None:
-    """The bundle's specs are those of this installation and, where a store is given, its splits are the store's.
+    """The bundle's specs are those installed here and, where a store is given, its splits are the store's.
 
     Args:
         tasks: the manifest's.

@@ -1,4 +1,4 @@
-"""Making a bundle: predictions in canonical order, scores computed again from them, a manifest; no labels, no data."""
+"""Making a bundle: predictions in canonical order, their scores, a manifest; no labels, no data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fedmeki_bench.submissions._check import check_bundle
 from fedmeki_bench.submissions._layout import PredictionPath, is_source, scores_path
 from fedmeki_bench.submissions._manifest import MANIFEST, SCHEMA_VERSION, derived_fields
 from fedmeki_bench.submissions._names import claims_in
-from fedmeki_bench.submissions._predictions import canonical_row
+from fedmeki_bench.submissions._predictions import canonical_row, is_share
 from fedmeki_bench.submissions._text import parse_json
 
 __all__ = ["About", "SeedResult", "read_answers", "write_bundle"]
@@ -88,6 +88,8 @@ def read_answers(path: Path) -> list[Prediction]:
                         "predictions hold no labels and no data",
                     )
                 )
+            elif raw.get("score") is not None and not is_share(raw["score"]):
+                faults.append(Fault(where, "score", "a number from 0 to 1", repr(raw["score"])[:80]))
             elif raw["id"] in answers:
                 faults.append(Fault(where, "id", "each id once", repr(raw["id"])))
             else:
@@ -101,8 +103,8 @@ def write_bundle(out: Path, seeds: Sequence[SeedResult], about: About) -> Path:
     """Write a bundle to `out`, whole or not at all, after checking it as anyone else will.
 
     Args:
-        out: a folder that does not exist yet, or one that holds only the method's own source files: they become part
-            of the bundle, for people to read.
+        out: a folder that does not exist yet, or one that holds only the method's own source files: they
+            become part of the bundle, for people to read.
         seeds: one result a seed, which agree.
         about: what only people can say.
 

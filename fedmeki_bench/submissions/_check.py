@@ -65,7 +65,7 @@ def check_bundle(
 
     Args:
         path: the bundle.
-        labels: where test labels come from; without them the scores cannot be verified, and the report says so.
+        labels: where test labels come from; without them no score is verified, and the report says so.
         others: bundles whose method names are taken (from `claims_in`); `path` itself is passed over.
     """
     log, notes, digests = FaultLog(), list[str](), dict[str, Digest]()

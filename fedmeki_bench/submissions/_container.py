@@ -38,7 +38,7 @@ _ZIP64_LOCATOR_BYTES = 20
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of a bundle: its path inside (with `/`), its size in bytes as stated, whether it is executable."""
+    """One file of a bundle: its path inside (with `/`), its stated size in bytes, its execute bit."""
 
     path: str
     size: int
@@ -129,7 +129,7 @@ def _admit(entries: dict[str, Entry], folded: dict[str, str], entry: Entry, log:
 
 
 def _walk(folder: Path, inner: PurePosixPath, log: FaultLog) -> Iterator[Entry]:
-    """Every regular file below `folder`, in a fixed order; links and special files are named, never touched."""
+    """Every regular file below `folder`, in a fixed order; links and special files are never touched."""
     with os.scandir(folder) as listing:
         found = sorted(listing, key=lambda item: item.name)
     for item in found:
@@ -174,8 +174,8 @@ def _within_total(entries: dict[str, Entry], name: str, log: FaultLog) -> dict[s
 def _directory_fault(path: Path) -> str | None:
     """Why a zip's table of contents must not be loaded, or None: it is judged before a byte of it is read.
 
-    `zipfile` loads the whole table; millions of entries would exhaust the memory. The end record is looked for
-    where `zipfile` looks for it, and ZIP64, which overrides it, is refused: a bundle never needs it.
+    `zipfile` loads the whole table; millions of entries would exhaust the memory. The end record is looked
+    for where `zipfile` looks for it, and ZIP64, which overrides it, is refused: a bundle never needs it.
     """
     with path.open("rb") as handle:
         size = handle.seek(0, os.SEEK_END)

@@ -124,7 +124,7 @@ class EvaluationChecker:
         )
 
     def _known(self, spec: TaskSpec | None, limit: int | None) -> Sequence[LabelLike] | None:
-        """The labels to score with: the whole test part, or the first so many items that a limited run answers."""
+        """The labels to score with: the test part, or its first items, as many as a limited run answers."""
         if self.labels is None or spec is None:
             return None
         known = self.labels.test_labels(spec.id, limit)

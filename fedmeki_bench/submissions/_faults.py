@@ -1,7 +1,7 @@
 """The faults a bundle can have: each kind has a code that never changes its meaning, and says what to do.
 
-Everything shown here may have been written by someone hostile: it is made harmless before it reaches a terminal
-(no control or bidirectional characters) and cut to a readable length. Nothing is interpreted.
+Everything shown here may have been written by someone hostile: it is made harmless before it reaches a
+terminal (no control or bidirectional characters) and cut to a readable length. Nothing is interpreted.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ FIXES: dict[str, str] = {
     "FB038": "make the bundle again from all runs at once",
     "FB039": "choose another name with `submit --method-name`",
     "FB040": "write names in visible characters, without control or direction marks",
-    "FB041": "a training task is evaluated under single_task and multi_task, a zero-shot task under zero_shot",
+    "FB041": "evaluate training tasks under single_task or multi_task, zero-shot tasks under zero_shot",
     "FB042": "make the bundle again from all runs at once, one run a seed",
     # Predictions.
     "FB050": "a prediction holds `id`, `answer` and perhaps `score`, nothing else",
@@ -81,7 +81,7 @@ FIXES: dict[str, str] = {
     "FB080": "make the bundle again from the run",
     "FB081": "a run on part of the test items is no result: run again without `--limit`",
 }
-"""What to do, by code. FB00x container, FB02x text and JSON, FB03x manifest, FB05x predictions, FB07x scores."""
+"""What to do, by code. FB00x container, 02x text and JSON, 03x manifest, 05x predictions, 07x scores."""
 
 SHOWN_PER_KIND = 10
 """Faults of one code in one file that are listed; the rest are counted."""
@@ -91,7 +91,7 @@ SHOWN_LENGTH = 160
 
 
 def harmless(text: object) -> str:
-    """`text` on one line without control, format or surrogate characters (shown as escapes), cut to a readable length."""
+    """`text` on one line, control, format and surrogate characters as escapes, cut to a readable length."""
     shown = str(text)
     cut = shown[: SHOWN_LENGTH + 1]
     safe = "".join(
@@ -105,7 +105,7 @@ def harmless(text: object) -> str:
 
 @dataclass(frozen=True, order=True)
 class BundleFault(Fault):
-    """A fault of a bundle with its code; `where` is the file inside the bundle, with a line where there is one."""
+    """A fault of a bundle with its code; `where` is the file inside it, with a line where there is one."""
 
     code: str = "FB001"
 
@@ -116,7 +116,7 @@ class BundleFault(Fault):
 
 @dataclass
 class FaultLog:
-    """Gathers the faults of one bundle; many of one kind in one file are listed up to a limit and then counted."""
+    """Gathers the faults of one bundle; of many of one kind in one file the first are listed, all counted."""
 
     faults: list[BundleFault] = field(default_factory=list)
     _seen: Counter[tuple[str, str]] = field(default_factory=Counter)

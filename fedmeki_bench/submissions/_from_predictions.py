@@ -1,4 +1,4 @@
-"""Bundles of predictions made by other code: welcome, and marked so; training and cost are nobody's record."""
+"""Bundles of predictions made by other code: welcome, and marked so; nobody recorded their training."""
 
 from __future__ import annotations
 

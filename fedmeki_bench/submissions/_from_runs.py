@@ -32,7 +32,7 @@ def bundle_runs(
 ) -> Path:
     """Make a bundle of finished runs of one method with different seeds.
 
-    Every score is computed again from the run's predictions and labels, and must be the one in its `result.json`.
+    Every score is computed again from the run's predictions and labels and must be that of its `result.json`.
 
     Args:
         runs: run folders.

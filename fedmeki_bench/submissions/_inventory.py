@@ -36,7 +36,7 @@ def check_layout(files: BundleFiles, log: FaultLog) -> None:
 
 
 def check_sources(files: BundleFiles, log: FaultLog) -> dict[str, Digest]:
-    """Hash the method's own files, which lie beside the manifest for people to read: plain text of modest size.
+    """Hash the method's own files, which lie beside the manifest to be read: plain text of modest size.
 
     They are read as bytes and never parsed, imported or run.
     """

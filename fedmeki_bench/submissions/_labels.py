@@ -1,4 +1,4 @@
-"""Where the checker's labels come from: a prepared store, or a folder of `<task>.jsonl`; never from a bundle."""
+"""Where the checker's labels come from: a prepared store or a folder of `<task>.jsonl`, never a bundle."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Labels:
 
     @staticmethod
     def from_store(path: Path) -> Labels:
-        """Labels of a prepared store (`fedmeki-bench data prepare`); neither torch nor `datasets` is imported.
+        """Labels of a prepared store (`data prepare`); neither torch nor `datasets` is imported.
 
         Raises:
             BenchError: not a prepared store.
@@ -45,7 +45,7 @@ class Labels:
 
     @staticmethod
     def from_folder(folder: Path) -> Labels:
-        """Labels of a folder of `<task>.jsonl` with `id`, `target`, `group` and perhaps `question_type` (a run's `labels/`).
+        """Labels of a folder of `<task>.jsonl`, each line as `read_labels` takes it (a run's `labels/`).
 
         Raises:
             UsageError: the folder holds no such file.
@@ -67,7 +67,7 @@ class Labels:
 
         Args:
             task: the task's id.
-            limit: only the first so many: what a run with a limit answers, so nobody can choose the easy ones.
+            limit: only the first so many, as a limited run answers: nobody can choose the easy ones.
 
         Raises:
             BenchError: the file is there but cannot be read as labels.

@@ -50,5 +50,5 @@ def scores_seed(path: str) -> int | None:
 
 
 def is_source(path: str) -> bool:
-    """Whether the file may be the method's source, kept beside the manifest for people to read; it is never run."""
+    """Whether the file may be the method's source, kept beside the manifest to be read; it is never run."""
     return _SOURCE.fullmatch(path) is not None

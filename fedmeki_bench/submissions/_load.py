@@ -1,4 +1,4 @@
-"""Reading an accepted bundle for the leaderboard: its manifest and one result record a seed, as if they were runs."""
+"""Reading a bundle for the leaderboard: its manifest, and one result record a seed as if it were a run."""
 
 from __future__ import annotations
 

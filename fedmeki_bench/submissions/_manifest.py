@@ -1,7 +1,7 @@
-"""The manifest: who, what, with which data and model; most of it follows from the runs and is checked against them.
+"""The manifest: who, what, with which data and model; most of it follows from the runs' records.
 
-A schema version, once released, is read for ever: a leaderboard outlives its code. `READERS` holds one reader a
-version; each gives the manifest in the newest form.
+A schema version, once released, is read for ever: a leaderboard outlives its code. `READERS` holds one
+reader a version; each gives the manifest in the newest form.
 """
 
 from __future__ import annotations
@@ -56,19 +56,22 @@ def _validator() -> Draft202012Validator:
 def _schema_faults(error: ValidationError) -> Iterator[tuple[str, str, str]]:
     """(field, expected, found) for each thing one schema error is about."""
     field = ".".join(str(part) for part in error.absolute_path)
+    schema: Any = error.schema
+    wanted: Any = error.validator_value
+    instance: Any = error.instance
     if error.validator == "additionalProperties":
-        known = set(error.schema.get("properties", {}))
-        for name in sorted(set(error.instance) - known):
+        known = set(schema.get("properties", {}))
+        for name in sorted(set(instance) - known):
             yield f"{field}.{name}".lstrip("."), "no such field", "an unknown field"
     elif error.validator == "required":
-        for name in error.validator_value:
-            if name not in error.instance:
+        for name in wanted:
+            if name not in instance:
                 yield f"{field}.{name}".lstrip("."), "a value", "nothing"
     else:
         yield (
             field,
-            f"{error.validator} {json.dumps(error.validator_value)}",
-            json.dumps(error.instance)[:200],
+            f"{error.validator} {json.dumps(wanted)}",
+            json.dumps(instance)[:200],
         )
 
 
@@ -136,7 +139,7 @@ def folded_name(name: str) -> str:
 
 
 def portable(value: Any) -> Any:
-    """`value` with absolute file paths cut to their last part: a bundle names no folder of its maker's machine."""
+    """`value` with absolute paths cut to their last part: a bundle names no folder of its maker's machine."""
     if isinstance(value, Mapping):
         return {key: portable(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -53,7 +53,7 @@ def shipped_names() -> frozenset[str]:
 
 
 def claims_in(folder: Path) -> list[tuple[Path, Claim]]:
-    """The claims of all bundles in `folder` whose manifest can be read; others are the checker's business, not ours."""
+    """The claims of all bundles in `folder` whose manifest can be read; the others are for the checker."""
     claims = []
     for path in sorted(folder.iterdir()):
         log = FaultLog()
@@ -72,8 +72,8 @@ def claims_in(folder: Path) -> list[tuple[Path, Claim]]:
 def name_conflict(manifest: Mapping[str, Any], claim: Claim, others: Sequence[Claim]) -> str | None:
     """Why the bundle may not use its method name, or None.
 
-    A name that ships belongs to runs of the method that ships. Among bundles, a name belongs to its authors, who
-    may use it once a row (backbone, foundation model, profile, protocols).
+    A name that ships belongs to runs of the method that ships. Among bundles, a name belongs to its authors,
+    who may use it once a row (backbone, foundation model, profile, protocols).
     """
     method = manifest["method"]
     folded = folded_name(claim.name)

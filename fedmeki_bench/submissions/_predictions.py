@@ -1,4 +1,4 @@
-"""One prediction file, checked line by line in constant memory: ids strictly ascending, nothing but answers."""
+"""One prediction file, checked line by line in constant memory: ids ascending, nothing but answers."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from fedmeki_bench.submissions._container import BundleFiles
 from fedmeki_bench.submissions._faults import FaultLog
 from fedmeki_bench.submissions._text import Digest, read_lines
 
-__all__ = ["FORBIDDEN", "FileSummary", "canonical_row", "check_rows"]
+__all__ = ["FORBIDDEN", "FileSummary", "canonical_row", "check_rows", "is_share"]
 
 FIELDS = {"id", "answer", "score"}
 
 FORBIDDEN = {
-    "answers", "class", "demographics", "gold", "ground_truth", "group", "input", "inputs", "label", "labels", "patient",
-    "patient_id", "question", "record", "reference", "references", "site", "solution", "split", "subject_id", "target",
-    "targets", "truth", "y", "y_true",
+    "answers", "class", "demographics", "gold", "ground_truth", "group", "input", "inputs", "label", "labels",
+    "patient", "patient_id", "question", "record", "reference", "references", "site", "solution", "split",
+    "subject_id", "target", "targets", "truth", "y", "y_true",
 }  # fmt: skip
 """Field names that hold labels or data; any other unknown field is refused too, with a milder sentence."""
 
@@ -103,14 +103,15 @@ def _row(row: object, path: str, line: int, log: FaultLog) -> Prediction | None:
             field="answer",
             line=line,
         )
-    if "score" in row and not _is_share(score):
+    if "score" in row and not is_share(score):
         log.add("FB057", path, "a number from 0 to 1", _shown(row, "score"), field="score", line=line)
     if log.count > before or not isinstance(identity, str) or not isinstance(answer, str):
         return None
     return Prediction(identity, answer, None if score is None else float(score))
 
 
-def _is_share(value: object) -> bool:
+def is_share(value: object) -> bool:
+    """Whether the value is a number from 0 to 1 (and no truth value)."""
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)

@@ -49,8 +49,8 @@ def as_text(reports: Sequence[CheckReport]) -> str:
         faults = [f"  {fault.render()}" for fault in report.faults]
         notes = [f"  note: {harmless(note)}" for note in report.notes]
         rows = [
-            f"  {'verified' if row.verified else 'stated  '}  seed {row.seed}  {row.protocol}  {harmless(row.task)}"
-            f"  n {row.n}  {_headline(row)}"
+            f"  {'verified' if row.verified else 'stated  '}  seed {row.seed}  {row.protocol}"
+            f"  {harmless(row.task)}  n {row.n}  {_headline(row)}"
             for row in report.evaluations
         ]
         blocks.append("\n".join([title, *about, *faults, *notes, *rows]))
@@ -76,7 +76,7 @@ def as_json(reports: Sequence[CheckReport]) -> list[dict[str, Any]]:
 
 
 def _cell(text: object) -> str:
-    """Foreign text as a code span in a table cell: no HTML, link, mention, column or line break comes of it."""
+    """Foreign text as a code span in a table cell: no HTML, link, mention, column or line comes of it."""
     shown = harmless(text).replace("|", "\\|") or " "
     longest = max((len(run) for run in re.findall("`+", shown)), default=0)
     fence = "`" * (longest + 1)
@@ -109,7 +109,8 @@ def as_markdown(reports: Sequence[CheckReport]) -> str:
             for row in report.evaluations:
                 state = "verified" if row.verified else "as stated"
                 lines.append(
-                    f"| {row.seed} | {row.protocol} | {_cell(row.task)} | {row.n} | {_headline(row)} | {state} |"
+                    f"| {row.seed} | {row.protocol} | {_cell(row.task)} | {row.n} "
+                    f"| {_headline(row)} | {state} |"
                 )
             lines.append("")
     return "\n".join(lines)

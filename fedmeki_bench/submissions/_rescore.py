@@ -1,4 +1,4 @@
-"""The stated scores against those that follow from the predictions: value, interval, signature, reading rate."""
+"""The stated scores against those that follow from the predictions: value, interval, signature."""
 
 from __future__ import annotations
 
@@ -27,16 +27,37 @@ BOOTSTRAP_DRAWS = 1000
 BOOTSTRAP_SEED = 0
 
 TOLERANCE = 1e-9
-"""Two machines may add floating-point numbers in another order; a score that was edited differs by far more."""
+"""Two machines may add floating-point numbers in another order; an edited score differs by far more."""
 
 FIRST_METRICS = frozenset(
-    ["accuracy", "precision", "recall", "f1", "balanced_accuracy", "mcc", "auroc", "auprc", "brier", "ece", "bleu", "bleu2", "bleu3", "bleu4", "rouge1", "rouge2", "rougeL", "meteor", "exact_match", "token_f1"]
+    [
+        "accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "balanced_accuracy",
+        "mcc",
+        "auroc",
+        "auprc",
+        "brier",
+        "ece",
+        "bleu",
+        "bleu2",
+        "bleu3",
+        "bleu4",
+        "rouge1",
+        "rouge2",
+        "rougeL",
+        "meteor",
+        "exact_match",
+        "token_f1",
+    ]
 )
-"""Metrics of the first release, which every bundle states; bundles older than a metric cannot be asked for it."""
+"""Metrics of the first release, which every bundle states; later ones cannot be asked of old bundles."""
 
 
 def rescore(spec: TaskSpec, labels: Sequence[LabelLike], predictions: Sequence[Prediction]) -> TaskScores:
-    """The scores of one prediction file as a bundle states them: strict scoring, the format's own bootstrap."""
+    """The scores of a prediction file as a bundle states them: strict scoring, the format's own bootstrap."""
     return score_task(spec, labels, predictions, bootstrap=BOOTSTRAP_DRAWS, seed=BOOTSTRAP_SEED)
 
 
@@ -59,7 +80,7 @@ def stated_references(rows: Mapping[str, Mapping[str, Score]]) -> dict[str, dict
 
 
 def same_number(stated: float | None, found: float | None) -> bool:
-    """Whether two values are one number up to the order of addition; an undefined value equals only itself."""
+    """Whether two values are one number up to the order of addition; undefined equals only undefined."""
     if stated is None or found is None:
         return stated is found
     return math.isclose(stated, found, rel_tol=0.0, abs_tol=TOLERANCE)
@@ -74,12 +95,12 @@ def _meaning(signature: str) -> dict[str, str]:
 
 
 def _comparable(stated: str, ours: str, where: str, field: str, log: FaultLog) -> str | None:
-    """None if the two signatures mean the same number; else why it cannot be verified here, with a fault if it is one."""
+    """None if two signatures mean the same number, else why it is not verified; a fault goes to `log`."""
     theirs, mine = _meaning(stated), _meaning(ours)
     if theirs == mine:
         return None
     if "wordnet" in theirs and {**theirs, "wordnet": ""} == {**mine, "wordnet": ""}:
-        return f"{field} was computed with WordNet {theirs['wordnet']}; here it is {mine['wordnet']}: NOT verified"
+        return f"{field} used WordNet {theirs['wordnet']}, here it is {mine['wordnet']}: NOT verified"
     log.add("FB075", where, ours, stated, field=f"{field}.signature")
     return f"{field} is scored in another way"
 

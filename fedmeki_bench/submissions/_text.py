@@ -53,7 +53,7 @@ def parse_json(text: str) -> Any:
     """The value of strict JSON: no NaN or infinity, no repeated key.
 
     Raises:
-        ValueError: not such JSON, nested too deeply, or with a number too long to hold; `code` says which where known.
+        ValueError: not such JSON, nested too deeply, or with a number too long to hold.
     """
     try:
         value = _DECODER.decode(text)
@@ -128,7 +128,7 @@ def read_document(files: BundleFiles, path: str, log: FaultLog) -> tuple[Any, Di
 
 
 def _raw_lines(handle: IO[bytes], digest: Digest) -> Iterator[bytes]:
-    """Lines of at most `MAX_LINE_BYTES` + 1 bytes, up to `MAX_ROWS` + 1 of them; the hash covers the whole file."""
+    """Lines of up to `MAX_LINE_BYTES` + 1 bytes, up to `MAX_ROWS` + 1 of them; the hash covers the file."""
     sha = hashlib.sha256()
     while digest.lines <= MAX_ROWS:
         line = handle.readline(MAX_LINE_BYTES + 1)
@@ -151,7 +151,7 @@ def _raw_lines(handle: IO[bytes], digest: Digest) -> Iterator[bytes]:
 def read_lines(files: BundleFiles, path: str, digest: Digest, log: FaultLog) -> Iterator[tuple[int, Any]]:
     """(line number from 1, JSON value) of each good line; faults of the others go to `log`; fills `digest`.
 
-    The first line at fault by its encoding (byte-order mark, CRLF) is named once; the rest of the file still counts.
+    A byte-order mark and CRLF are named once a file; its lines still count.
     """
     carriage_returns = False
     with files.open(path) as handle:

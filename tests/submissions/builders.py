@@ -81,10 +81,20 @@ def make_run(
     for task, facts in result["tasks"].items():
         spec = specs[task]
         counts = {**facts["counts"], "test": n}
-        facts |= {"source": spec.source, "spec_version": spec.version, "spec_hash": spec.hash, "split_hash": SPLIT_HASH}
+        facts |= {
+            "source": spec.source,
+            "spec_version": spec.version,
+            "spec_hash": spec.hash,
+            "split_hash": SPLIT_HASH,
+        }
         facts |= {"counts": counts, "used": counts, "split_scheme": spec.split.scheme}
     identity = hashlib.sha256(f"{method} {seed}".encode()).hexdigest()[:16]
-    changed = {"seed": seed, "run_id": identity, "references": references, "config": {"seed": seed, "rounds": 3}}
+    changed = {
+        "seed": seed,
+        "run_id": identity,
+        "references": references,
+        "config": {"seed": seed, "rounds": 3},
+    }
     write_json(folder / "result.json", {**result, **changed, **overrides})
     return folder
 
@@ -97,7 +107,7 @@ def bundle_with_seeds(root: Path, seeds: Sequence[int] = (0,), **options: Any) -
 
 
 def reseal(bundle: Path, *, scores: bool = True) -> None:
-    """Make hashes and sizes fit the changed files, as a forger would: what is wrong must then show by itself."""
+    """Make hashes and sizes fit the changed files, as a forger would: what is wrong must show by itself."""
     for path in sorted(bundle.glob("seed-*/scores.json")) if scores else ():
         result = json.loads(path.read_text(encoding="utf-8"))
         for evaluation in result["evaluations"]:

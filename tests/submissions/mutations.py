@@ -88,7 +88,7 @@ def pack(bundle: Path, *, top: str = "") -> Path:
     return path
 
 
-# --- scores -------------------------------------------------------------------------------------------------------
+# --- scores
 
 
 @mutation("FB073", sealed=True)
@@ -120,7 +120,11 @@ def score_edited_and_hash_left(bundle: Path) -> None:
 @mutation("FB078", sealed=True)
 def score_in_per_cent(bundle: Path) -> None:
     with scores(bundle) as result:
-        evaluation(result, "covid_detection")["scores"]["accuracy"] |= {"value": 93.1, "low": None, "high": None}
+        evaluation(result, "covid_detection")["scores"]["accuracy"] |= {
+            "value": 93.1,
+            "low": None,
+            "high": None,
+        }
 
 
 @mutation("FB078", sealed=True)
@@ -240,7 +244,7 @@ def scores_missing(bundle: Path) -> None:
     (bundle / SCORES).unlink()
 
 
-# --- predictions --------------------------------------------------------------------------------------------------
+# --- predictions
 
 
 @mutation("FB056", sealed=True)
@@ -369,7 +373,9 @@ def probability_nan(bundle: Path) -> None:
 @mutation("FB027", sealed=True)
 def probability_overflows(bundle: Path) -> None:
     text = (bundle / YES_NO).read_text(encoding="utf-8")
-    (bundle / YES_NO).write_text(text.replace('"score": 0.', '"score": 1e999, "was": 0.', 1), encoding="utf-8")
+    (bundle / YES_NO).write_text(
+        text.replace('"score": 0.', '"score": 1e999, "was": 0.', 1), encoding="utf-8"
+    )
 
 
 @mutation("FB058", sealed=True)
@@ -508,7 +514,9 @@ def file_of_a_terabyte(bundle: Path) -> None:
 @mutation("FB060", sealed=True)
 def rows_without_end(bundle: Path) -> None:
     with (bundle / YES_NO).open("a", encoding="utf-8") as handle:
-        handle.writelines(f'{{"id": "z{index:07d}", "answer": "No", "score": 0.1}}\n' for index in range(200_001))
+        handle.writelines(
+            f'{{"id": "z{index:07d}", "answer": "No", "score": 0.1}}\n' for index in range(200_001)
+        )
 
 
 @mutation("FB012")
@@ -542,7 +550,7 @@ def unknown_task(bundle: Path) -> None:
     (bundle / YES_NO).rename(bundle / "seed-0/predictions/multi_task/fracture_detection.jsonl")
 
 
-# --- manifest -----------------------------------------------------------------------------------------------------
+# --- manifest---
 
 
 @mutation("FB012")
@@ -760,7 +768,7 @@ def listed_path_outside(bundle: Path) -> None:
         value["files"].append({"path": "../runs/0/labels/x.jsonl", "bytes": 1, "sha256": "0" * 64})
 
 
-# --- the container ------------------------------------------------------------------------------------------------
+# --- the container
 
 
 @mutation("FB011", sealed=True)
@@ -771,7 +779,9 @@ def labels_beside_the_predictions(bundle: Path) -> None:
 
 @mutation("FB011", sealed=True)
 def pickle(bundle: Path) -> None:
-    (bundle / "weights.pkl").write_bytes(b"\x80\x04\x95\x1a\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x8c\x06system\x93.")
+    (bundle / "weights.pkl").write_bytes(
+        b"\x80\x04\x95\x1a\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x8c\x06system\x93."
+    )
 
 
 @mutation("FB011", sealed=True)

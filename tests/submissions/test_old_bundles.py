@@ -16,8 +16,8 @@ from fedmeki_bench.submissions._manifest import READERS
 FIXTURES = Path(__file__).parent / "fixtures"
 VERSIONS = sorted(int(path.name.removeprefix("schema-")) for path in FIXTURES.glob("schema-*"))
 
-# A task may get a new version, or a score a new definition: then old numbers are no longer comparable, and the
-# checker says so; the bundle itself still reads.
+# A task may get a new version, or a score a new definition: then old numbers are no longer comparable, and
+# the checker says so; the bundle itself still reads.
 OF_ITS_TIME = {"FB034", "FB035", "FB036", "FB074", "FB075"}
 
 

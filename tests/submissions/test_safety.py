@@ -20,15 +20,18 @@ WATCH = """
 import sys
 bundle = sys.argv[1]
 caught, code = [], 0
+FORBIDDEN = {"pickle.find_class", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.symlink",
+             "os.link", "socket.connect", "socket.getaddrinfo", "shutil.unpack_archive"}
+def inside(value):
+    return bundle in str(getattr(value, "co_filename", value))
 def watch(event, args):
-    if event in ("pickle.find_class", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect",
-                 "socket.getaddrinfo", "os.symlink", "os.link", "shutil.unpack_archive"):
+    if event in FORBIDDEN:
         caught.append((event, args))
-    if event == "import" and any(isinstance(value, str) and bundle in value for value in args if value is not sys.path):
+    if event == "import" and any(isinstance(value, str) and inside(value) for value in args):
         caught.append((event, args))
-    if event in ("compile", "exec") and any(bundle in str(getattr(value, "co_filename", value)) for value in args):
+    if event in ("compile", "exec") and any(map(inside, args)):
         caught.append((event, args))
-    if event == "open" and isinstance(args[0], str) and bundle in args[0] and any(c in str(args[1]) for c in "wax+"):
+    if event == "open" and inside(args[0]) and any(mode in str(args[1]) for mode in "wax+"):
         caught.append((event, args))
 sys.addaudithook(watch)
 from fedmeki_bench.cli import main
@@ -100,7 +103,9 @@ def _long_zip(bundle: Path, lines: int, row: bytes) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for file in sorted(bundle.rglob("*.json")):
             archive.write(file, str(file.relative_to(bundle)))
-        with archive.open("seed-0/predictions/multi_task/covid_detection.jsonl", "w", force_zip64=False) as handle:
+        with archive.open(
+            "seed-0/predictions/multi_task/covid_detection.jsonl", "w", force_zip64=False
+        ) as handle:
             for start in range(0, lines, 10_000):
                 handle.write(b"".join(row % index for index in range(start, min(start + 10_000, lines))))
     return path

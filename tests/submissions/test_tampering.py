@@ -33,9 +33,7 @@ def test_every_fault_code_is_provoked_by_some_tampering() -> None:
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
-def test_tampering_is_found(
-    mutation: Mutation, original: Path, labels: Labels, tmp_path: Path
-) -> None:
+def test_tampering_is_found(mutation: Mutation, original: Path, labels: Labels, tmp_path: Path) -> None:
     bundle = tmp_path / "mine"
     shutil.copytree(original / "submissions" / "mine", bundle)
     path = mutation.apply(bundle) or bundle
@@ -49,7 +47,9 @@ def test_tampering_is_found(
         assert "\x1b" not in text and "\u202e" not in text
 
 
-@pytest.mark.parametrize("mutation", [m for m in MUTATIONS if not m.sealed], ids=lambda mutation: mutation.name)
+@pytest.mark.parametrize(
+    "mutation", [m for m in MUTATIONS if not m.sealed], ids=lambda mutation: mutation.name
+)
 def test_tampering_without_new_hashes_is_found_without_labels(
     mutation: Mutation, original: Path, tmp_path: Path
 ) -> None:
