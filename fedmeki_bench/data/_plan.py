@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from fedmeki_bench.data._released import released
+from fedmeki_bench.data._released import CUTS, released
 from fedmeki_bench.data._split import Partition, draw_test, grouped, hash_order
 from fedmeki_bench.errors import BenchError, UsageError
-from fedmeki_bench.sources import Item, Listing, Source, find_source
+from fedmeki_bench.sources import Item, Source, find_source
 from fedmeki_bench.specs import TaskSpec, load_tasks
 
 __all__ = ["Planner", "Scheme", "TaskPlan", "Unavailable", "part_counts", "with_dependencies", "without"]
@@ -104,7 +104,7 @@ class Planner:
         listing = source.listing(folder, spec.selection)
         items = listing.items
         left_out = dict(listing.left_out)
-        scheme = self._scheme_for(spec, listing)
+        scheme = self._scheme_for(spec)
         if scheme == "grouped":
             items = tuple(item for item in items if item.repeat_of is None)
             if len(items) < len(listing.items):
@@ -137,9 +137,11 @@ class Planner:
             partition=partition,
         )
 
-    def _scheme_for(self, spec: TaskSpec, listing: Listing) -> Scheme:
-        """The scheme in force; zero-shot tasks and tables in file order can follow the release."""
-        possible = spec.role == "zero_shot" or bool(listing.rows)
+    def _scheme_for(self, spec: TaskSpec) -> Scheme:
+        """The scheme in force; only some tables' released partition is known, but every zero-shot task's
+        is.
+        """
+        possible = spec.role == "zero_shot" or spec.source in CUTS
         if spec.split.scheme == "released" and not possible:
             raise UsageError(
                 f"{spec.id}: the released partition cannot be reproduced: it follows an unsorted listing",
@@ -155,7 +157,9 @@ class Planner:
     ) -> Partition:
         if spec.role == "training":
             present = {item.id for item in items}
-            return released(rows, present) if scheme == "released" else grouped(items, spec.split)
+            return (
+                released(spec.source, rows, present) if scheme == "released" else grouped(items, spec.split)
+            )
         order = hash_order(spec.split.seed, (item.id for item in items))
         if scheme == "grouped":
             taken = {other: self._training_groups(other) for other in spec.split.disjoint_from}
