@@ -73,8 +73,8 @@ class FoundationInjection(Method):
         with seeded(context.device, context.seed, "adapter"):
             self.model = self.adapt(context)
         self.model.to(context.device)
-        # Evaluation mode also in injection: batch statistics stay the clients', and a row's tokens do not depend on
-        # how the batch was cut. Adapters' dropout is switched on for each training pass.
+        # The encoders stay in evaluation mode in injection too: batch statistics stay the clients', and a row's tokens
+        # do not depend on how the batch was cut. The language model is put in training mode for each pass (dropout).
         context.encoders.to(context.device).eval()
         self._optimiser: ServerOptimiser | None = None
         if context.training.gradient_checkpointing:

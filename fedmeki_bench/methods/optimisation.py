@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -71,7 +72,9 @@ class ServerOptimiser:
 
     def state_dict(self) -> dict[str, Any]:
         """Moments, position in the schedule, and the number of examples the schedule was made for."""
-        return {"examples": self.examples, "optimiser": self.optimiser.state_dict(), "schedule": self.schedule.state_dict()}
+        # torch hands out the moments themselves; a kept state must not move with further steps.
+        moments = copy.deepcopy(self.optimiser.state_dict())
+        return {"examples": self.examples, "optimiser": moments, "schedule": self.schedule.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over a state that `state_dict` gave."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,9 @@ def _run_id(config: RunConfig, data: RunData, revision: str | None) -> str:
         "foundation_model": revision,
         "version": __version__,
     }
-    return f"{config.method.replace('/', '-')}-{config.profile}-{content_hash(identity)[:12]}"
+    # A method may be named by a path or module; its folder's name keeps the readable end of it.
+    name = re.sub(r"[^A-Za-z0-9_]+", "-", config.method).strip("-")[-40:].lstrip("-_")
+    return f"{name}-{config.profile}-{content_hash(identity)[:12]}"
 
 
 class _Run:
