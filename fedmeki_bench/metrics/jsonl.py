@@ -46,26 +46,24 @@ class FaultList:
         return faults
 
 
-class _NotJson(ValueError):
-    """A token or key that JSON or this format does not allow."""
-
-
-def _refuse_constant(name: str) -> Any:
-    raise _NotJson(f"{name}, which is not a number in JSON")
+class _RepeatedKey(ValueError):
+    """An object that has one key twice: which of the two values was meant?"""
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     row = dict(pairs)
     if len(row) != len(pairs):
         names = [name for name, _ in pairs]
-        raise _NotJson(f"the key {next(name for name in names if names.count(name) > 1)!r} twice")
+        raise _RepeatedKey(f"the key {next(name for name in names if names.count(name) > 1)!r} twice")
     return row
 
 
 def read_objects(path: Path, faults: FaultList) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number, object) of each line that holds a JSON object; everything else is added to `faults`.
 
-    Lines are UTF-8; a byte-order mark at the start of the file and empty lines are passed over.
+    Lines are UTF-8; a byte-order mark at the start of the file and empty lines are passed over. NaN and
+    Infinity, which are not JSON, are read as numbers, so that whoever knows the field can refuse them by
+    name.
 
     Raises:
         BenchError: the file cannot be read at all.
@@ -88,19 +86,18 @@ def read_objects(path: Path, faults: FaultList) -> Iterator[tuple[int, dict[str,
             continue
         last = number == len(lines)
         try:
-            row = json.loads(
-                line.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_unique_keys
-            )
+            row = json.loads(line.decode("utf-8"), object_pairs_hook=_unique_keys)
         except UnicodeDecodeError as error:
             found = f"byte 0x{error.object[error.start]:02x} at column {error.start + 1}"
             faults.add("encoding", number, "", "UTF-8 text", found, "another encoding is mixed in")
-        except _NotJson as error:
-            faults.add("value", number, "", "a JSON object of plain values", str(error))
-        except json.JSONDecodeError as error:
-            if last:
+        except _RepeatedKey as error:
+            faults.add("value", number, "", "each key once", str(error))
+        except (ValueError, RecursionError) as error:
+            # Besides broken JSON: numbers of thousands of digits and endless nesting.
+            if last and isinstance(error, json.JSONDecodeError):
                 faults.add("truncated", number, "", "a whole line", "the file ends in the middle of a line")
             else:
-                faults.add("json", number, "", "one JSON object", error.msg)
+                faults.add("json", number, "", "one JSON object", str(error))
         else:
             if isinstance(row, dict):
                 yield number, row

@@ -30,7 +30,7 @@ class LegacyQuirks:
             Off: the truth stays, and the answer counts as wrong.
         last_marker: a text answer is what follows the last "answer:". Off: the strict reading.
         whitespace_tokens: BLEU splits words at blanks only, so "no." is not "no". Off: strict tokenisation.
-        latin_words_only: ROUGE drops Chinese characters, and METEOR takes a run of them as one word. Off: each
+        latin_words_only: ROUGE drops Chinese characters, METEOR takes a run of them as one word. Off: each
             is a word.
         meteor_skips_empty: METEOR is averaged over the non-empty answers only, BLEU and ROUGE over all. Off:
             over all.

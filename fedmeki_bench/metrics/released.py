@@ -23,7 +23,7 @@ def _items(path: Path) -> list[Any]:
         rows = json.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise BenchError(f"cannot read the log: {error.strerror}", where=path) from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         where = f"{path}:{error.lineno}" if isinstance(error, json.JSONDecodeError) else str(path)
         fault = Fault(where, "", "a JSON list in UTF-8", str(error), "a prediction file needs --format jsonl")
         raise FaultsError(f"1 fault in the log {path.name}", [fault], exit_code=3) from error

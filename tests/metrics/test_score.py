@@ -158,7 +158,7 @@ class TestFaults:
         shown = faults_of(tmp_path / "p.jsonl", content)
         for place in (":6: id", ":7: id", ":8: ", ":9: id", ":10: answer", ":11: "):
             assert f"p.jsonl{place}" in shown, place
-        assert "'stay8'" in shown and "NaN" in shown and "first on line 2" in shown
+        assert "'stay8'" in shown and "found nan" in shown and "first on line 2" in shown
 
     @pytest.mark.parametrize("value", ["NaN", "Infinity", "1.5", "-0.1", "true", '"0.5"', "[1]"])
     def test_score_that_is_no_probability_is_a_fault(self, tmp_path, value):
@@ -185,6 +185,12 @@ class TestFaults:
 
     def test_json_list_hints_at_the_released_format(self, tmp_path):
         assert "--format released" in faults_of(tmp_path / "p.jsonl", json.dumps(GOOD))
+
+    @pytest.mark.parametrize(
+        "line", ["[" * 100_000, '{"id": ' + "9" * 5000 + "}", '{"id": "a", "id": "b"}', "7"]
+    )
+    def test_odd_json_is_a_fault_not_a_traceback(self, tmp_path, line):
+        assert ":2: " in faults_of(tmp_path / "p.jsonl", lines(GOOD[0]) + line + "\n" + lines(*GOOD[1:]))
 
     def test_misspelt_field_is_not_dropped(self, tmp_path):
         rows = [dict(row, scores=0.5) for row in GOOD]
