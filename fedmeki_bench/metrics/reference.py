@@ -13,6 +13,7 @@ import numpy as np
 
 from fedmeki_bench.metrics._types import LabelLike, Prediction, Score, Scoring
 from fedmeki_bench.metrics.classification import undefined_for_labels
+from fedmeki_bench.metrics.generation import normalise_answer
 from fedmeki_bench.metrics.scoring import score_task
 from fedmeki_bench.metrics.signatures import metric_signature
 from fedmeki_bench.specs import TaskSpec
@@ -24,9 +25,12 @@ CONSTANT_ROWS = ("majority", "always-yes", "answer-prior")
 
 
 def _most_frequent(targets: Sequence[str]) -> str:
-    counts = Counter(targets)
+    """The most frequent answer, whatever its case and punctuation, as it is written most often."""
     # Ties go to the first in the alphabet, so that the row does not depend on the order of the items.
-    return min(counts, key=lambda target: (-counts[target], target))
+    answers = Counter(normalise_answer(target) for target in targets)
+    answer = min(answers, key=lambda name: (-answers[name], name))
+    spellings = Counter(target for target in targets if normalise_answer(target) == answer)
+    return min(spellings, key=lambda spelling: (-spellings[spelling], spelling))
 
 
 def _constant_row(
@@ -100,7 +104,8 @@ def reference_rows(
     if spec.kind == "yes_no":
         expected = _random_yes_no(labels)
     else:
-        shares = np.array(list(Counter(label.target for label in labels).values())) / len(labels)
+        counts = Counter(normalise_answer(label.target) for label in labels)
+        shares = np.array(list(counts.values())) / len(labels)
         expected = {"exact_match": float(np.sum(shares**2))} if scoring == "strict" else {}
         by_type: dict[str | None, list[str]] = {}
         for label in labels:

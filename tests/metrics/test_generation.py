@@ -151,6 +151,13 @@ def test_synonyms_count_where_wordnet_is_installed():
     assert meteor(["ill"], ["sick"]) > 0
 
 
+def test_majority_does_not_mind_how_an_answer_is_spelt():
+    labels, _ = rows(["ct", "ct", "Yes", "yes", "Yes."], [""] * 5)
+    found = reference_rows(SPEC, labels)
+    assert found["majority"]["exact_match"].value == pytest.approx(3 / 5)
+    assert found["random at prevalence"]["exact_match"].value == pytest.approx(0.4**2 + 0.6**2)
+
+
 def test_answer_prior_is_the_most_frequent_answer_of_each_question_type():
     labels, _ = rows(
         ["no", "no", "yes", "axial", "axial", "ct"], [""] * 6, types=["closed"] * 3 + ["open"] * 3
