@@ -9,7 +9,7 @@ by key and value head, and everything has another name. Mapped on load, the mode
     tok_embeddings, output                          embed_tokens, lm_head
 
 Source of the architecture: Cai et al., InternLM2 Technical Report (arXiv 2403.17297), section 2.2. Published
-7B configurations have dynamic rotary scaling, factor 2, beyond 32,768 positions; up to there it changes nothing.
+7B configurations have dynamic rotary scaling, factor 2, beyond 32,768 positions; before, it does nothing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""What a run will take, before there are weights, data or a device: parameters, traffic, memory, operations, time.
+"""What a run will take, before there are weights, data or a device: parameters, traffic, memory, time.
 
-The plan is not a formula beside the code: the method, the encoders and the foundation model are built as a run builds
-them, on torch's meta device, and counted there. Layers are equal, so passes are counted on one and on two layers.
-Example counts are the papers', capped by the profile's limits. What is approximate is listed in `Plan.assumptions`.
+The plan is not a formula beside the code: the method, the encoders and the foundation model are built as a
+run builds them, on torch's meta device, and counted there. Layers are equal, so passes are counted on one and
+on two layers. Example counts are the papers', capped by the profile's limits. What is approximate is listed
+in `Plan.assumptions`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import copy
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -168,9 +170,12 @@ class _Planner:
             if name.startswith("adapter."):
                 part = _adapter_part(name)
                 parts[part] = parts.get(part, 0) + value.numel()
-        trained = set(self.full.trainable().values())
-        base = sum(p.numel() for p in self.full.model.parameters() if p not in trained)
-        return {**parts, "foundation model (frozen)": base}
+        return {**parts, "foundation model (frozen)": sum(value.numel() for value in self._frozen())}
+
+    def _frozen(self) -> list[nn.Parameter]:
+        # Adapters are wrapped into the model, whose parameters therefore include what is trained.
+        trained = {id(value) for value in self.full.trainable().values()}
+        return [value for value in self.full.model.parameters() if id(value) not in trained]
 
     def _traffic(self, local: LocalModel) -> dict[str, int]:
         one = state_bytes(local.state_dict()) if self.full.federated else 0
@@ -223,7 +228,9 @@ class _Planner:
         return self._through_layers(lambda method: self._training_cost(method, spec, rows))
 
     def _answering_pass(self, spec: TaskSpec) -> PassCost:
-        """One example; a text task's tokens are decoded with a cache, so each costs what a prompt token does."""
+        """One example; a text task's tokens are decoded with a cache, so each costs what a prompt token
+        does.
+        """
         tokens = self._tokens(spec) + (spec.answer.max_new_tokens or 0)
 
         def cost(method: FoundationInjection) -> PassCost:
@@ -243,10 +250,8 @@ class _Planner:
             shape, tokens = shapes.get(modality, ((hours, features), hours))
             values = torch.empty(rows, *shape, dtype=torch.uint8 if modality == "image" else torch.float32)
             valid, encoder = torch.ones(rows, tokens, dtype=torch.bool), encoders[modality]
-            if train:
-                total = total + forward_backward_cost(lambda e=encoder, v=values, ok=valid: e(v, ok), encoder)
-            else:
-                total = total + forward_cost(lambda e=encoder, v=values, ok=valid: e(v, ok))
+            run = partial(encoder, values, valid)
+            total = total + (forward_backward_cost(run, encoder) if train else forward_cost(run))
         return total
 
     # Sums over passes.
@@ -286,11 +291,9 @@ class _Planner:
 
     def _memory(self, local: LocalModel) -> dict[str, dict[str, int]]:
         trained = self.full.trainable()
-        weights = sum(p.numel() * p.element_size() for p in self.full.context.foundation.model.parameters())
+        weights = sum(value.nbytes for value in self._frozen())
         adapter = sum(p.numel() for name, p in trained.items() if name.startswith("adapter."))
         encoder = sum(p.numel() for name, p in trained.items() if name.startswith("encoders."))
-        # Adapters are wrapped into the model, so its parameters hold them too.
-        weights -= 4 * adapter
         longest = max(self.training.values(), key=self._tokens)
         rows = self.config.server.micro_batch_size
         kept = self._training_pass(longest, rows).saved_bytes
@@ -334,7 +337,9 @@ class _Planner:
         from fedmeki_bench.modeling.m3oe import M3OELayer
 
         layers = [module for module in self.full.model.modules() if isinstance(module, M3OELayer)]
-        return sum(layer.base_layer.weight.nbytes for layer in layers)
+        return sum(
+            value.nbytes for layer in layers for value in layer.base_layer.parameters() if value.ndim == 2
+        )
 
     def _cache(self) -> int:
         shape = foundation_config(self.config.foundation_model)
@@ -342,12 +347,15 @@ class _Planner:
         longest = max(self._tokens(spec) + (spec.answer.max_new_tokens or 0) for spec in self.specs.values())
         heads = getattr(shape, "num_key_value_heads", shape.num_attention_heads)
         dim = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
-        return int(2 * shape.num_hidden_layers * heads * dim * rows * longest * self.dtype.itemsize)
+        numbers: int = 2 * shape.num_hidden_layers * heads * dim * rows * longest
+        size: int = self.dtype.itemsize
+        return numbers * size
 
 
 ASSUMPTIONS = (
     "Examples by part are the papers' counts, capped by the profile's limits.",
-    f"A prompt has one token for {CHARACTERS_PER_TOKEN} characters; a question {QUESTION_TOKENS} tokens; a sepsis stay {LONGEST_STAY} hours.",
+    f"A prompt has one token for {CHARACTERS_PER_TOKEN} characters, a question {QUESTION_TOKENS} tokens, "
+    f"a sepsis stay {LONGEST_STAY} hours.",
     "Attention keeps its scores, as without a fused kernel: activations are an upper bound.",
     "Memory leaves out the allocator's reserve and the libraries' own.",
     "Time is operations over throughput: data loading, transfers and optimiser steps come on top.",

@@ -112,7 +112,9 @@ class M3OELayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
 
     def _check_dtype(self, x: Tensor) -> None:
         # A quantised layer converts its input itself, and so does every layer under autocast.
-        if self.quantization_backend is not None or torch.is_autocast_enabled(x.device.type):
+        kind = x.device.type
+        autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        if self.quantization_backend is not None or autocast:
             return
         dtype = self._base_weight.dtype
         if x.dtype != dtype:

@@ -49,8 +49,8 @@ def expert_product(
 def _draw_mask(x: Tensor, dropout: float) -> tuple[Tensor, float]:
     """A mask shaped as `x`, True where an element stays, and the factor that keeps the mean exactly.
 
-    Sixteen random bits decide an element, a quarter of what `bernoulli_` draws and several times faster on a CPU;
-    the probability is rounded to a multiple of 2^-16, which the factor takes into account.
+    Sixteen random bits decide an element, which is several times faster on a CPU than `bernoulli_`; the
+    probability is rounded to a multiple of 2^-16, which the factor takes into account.
     """
     dropped = min(round(dropout * 2**16), 2**16 - 1)
     words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device).random_(-(2**63), None)

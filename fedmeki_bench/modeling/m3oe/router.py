@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -85,7 +86,9 @@ class Router(nn.Module):
         task = self._embedded(task_ids if self.use_task else modality_ids, embed)
         modalities = self._embedded(modality_ids if self.use_modalities else task_ids, embed)
         device_type = self.query.device.type
-        with torch.autocast(device_type, enabled=False):
+        # The meta device, on which models are planned, knows no autocast.
+        available = torch.amp.is_autocast_available(device_type)
+        with torch.autocast(device_type, enabled=False) if available else nullcontext():
             return self._weights(*modalities, *task)
 
     def _embedded(
