@@ -20,7 +20,7 @@ __all__ = ["PtbXlSimulator", "fold"]
 
 FREQUENCY, ADC_GAIN = 100, 1000.0
 BANK = ".beats.npz"
-RHYTHMS = ((100, 4), (2000, 12), (10**9, 40))
+RHYTHMS = ((100, 4), (1000, 8), (10**9, 40))
 """Rhythms in the bank: 4 for up to 100 records, and so on."""
 
 COLUMNS = (

@@ -14,11 +14,12 @@ from fedmeki_bench.simulate._source import Settings, scaled_positives
 __all__ = ["FAULTS", "RecordingFault", "Records", "plan_records"]
 
 PAPER_RECORDS = 21799
-RECORDS_AN_ITEM = 2
-"""Records an item at a given size: the two zero-shot tasks may only use what EAD does not train on."""
+RECORDS_AN_ITEM, MORE_RECORDS = 2, 60
+"""At a given size N there are 2 N records, or N + 60 if that is more: the two zero-shot tasks may only use
+the tenth that EAD tests on, and need some there."""
 
 ABNORMAL = 0.59
-PAPER_ECTOPIC, SMALL_ECTOPIC = 0.0799, 0.25
+PAPER_ECTOPIC, SMALL_ECTOPIC = 0.0799, 0.4
 """Share of records with an ES code: the real one, and that of small corpora, which would else test none."""
 
 TRAP, OTHER = 94 / 21837, 116 / 21837
@@ -104,7 +105,8 @@ class Records:
 def plan_records(settings: Settings) -> Records:
     """Every record of a simulated PTB-XL; the same in every process."""
     paper = settings.size is None
-    count = PAPER_RECORDS if settings.size is None else RECORDS_AN_ITEM * settings.size
+    size = settings.size
+    count = PAPER_RECORDS if size is None else max(RECORDS_AN_ITEM * size, size + MORE_RECORDS)
     rng = generator(settings.seed, "ptb_xl", "plan")
     patients = _patients(rng, count)
     abnormal = draw_labels(rng, count, scaled_positives(count, ABNORMAL))

@@ -81,7 +81,7 @@ class RsnaSimulator(SourceSimulator):
             view="PA" if rng.random() < 0.54 else "AP",
             spacing=float(rng.choice([0.143, 0.168, 0.139])) * 1024 / PIXELS,
         )
-        content = as_dicom(rng, pixels, header)
+        content = as_dicom(rng, pixels, header, unit)
         write_record(folder / "stage_2_train_images" / f"{header.patient}.dcm", content)
 
     def write_tables(self, folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -202,7 +203,10 @@ def _runner(workers: int) -> Iterator[Run]:
         yield _run_here
         return
     # Spawned, not forked: the caller may run threads, and a lock they hold while forking never opens again.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    # Ctrl-C is for this process alone, which then lets the workers end.
+    with ProcessPoolExecutor(
+        workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
+    ) as pool:
 
         def run(simulator: SourceSimulator, folder: Path, done: Callable[[int], None]) -> None:
             units = simulator.units()

@@ -30,7 +30,7 @@ PRESENT = (
     "Can a lesion be seen?",
 )
 REGION = ("Which part of the body is this?", "What region does the image show?")
-METHOD = ("With which method was the image made?", "What kind of image is this?")
+METHOD = ("With which method was the image made?", "Which technique of imaging produced this?")
 IS_CT = ("Was this image made by CT?", "Is this a CT slice?")
 PLANE = ("In which plane is the image?", "What is the plane of the image?")
 SIDE = ("On which side of the image is the lesion?", "Is the lesion in the left or the right half?")

@@ -89,9 +89,13 @@ def _stays(settings: Settings) -> _Stays:
     alone = second - shared
     rng = generator(settings.seed, "yaib", "labels")
     dies = np.r_[_labels(rng, first, MORTALITY), _labels(rng, alone, MORTALITY)]
-    outside = _labels(rng, first - shared, SEPSIS)
-    within, beyond = np.array_split(_labels(rng, second, SEPSIS), [shared])
-    septic = np.r_[outside, within, beyond]
+    # The septic are spread evenly over both halves, so that a small cohort keeps some for the test.
+    positives = scaled_positives(second, SEPSIS)
+    septic = np.r_[
+        _labels(rng, first - shared, SEPSIS),
+        draw_labels(rng, shared, positives // 2),
+        draw_labels(rng, alone, positives - positives // 2),
+    ]
     segments = (first - shared, shared, alone)
     return _Stays(
         range(first),
