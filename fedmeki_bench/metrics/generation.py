@@ -11,7 +11,8 @@ import re
 import string
 from collections import Counter
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
+from types import SimpleNamespace
 from typing import Any
 
 __all__ = [
@@ -47,7 +48,13 @@ def word_tokenizer() -> Any:
 
 def tokenise(text: str) -> list[str]:
     """Lower-cased words of one sentence: nltk's `NLTKWordTokenizer`, and each CJK character by itself."""
-    return list(word_tokenizer().tokenize(_CJK.sub(r" \1 ", text.lower())))
+    return list(_words(text))
+
+
+# A benchmark asks for few different references, and few different words, many thousand times.
+@lru_cache(maxsize=1 << 16)
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word_tokenizer().tokenize(_CJK.sub(r" \1 ", text.lower())))
 
 
 def bleu_scores(reference: Sequence[str], hypothesis: Sequence[str]) -> dict[str, float]:
@@ -75,9 +82,11 @@ class _RougeTokenizer:
         from nltk.stem.porter import PorterStemmer
         from rouge_score import tokenize
 
-        self._stemmer, self._tokenize = PorterStemmer(), tokenize.tokenize
+        self._stemmer = SimpleNamespace(stem=lru_cache(maxsize=1 << 16)(PorterStemmer().stem))
+        self._tokenize = tokenize.tokenize
+        self.tokenize = lru_cache(maxsize=1 << 16)(self._split)
 
-    def tokenize(self, text: str) -> list[str]:
+    def _split(self, text: str) -> list[str]:
         words: list[str] = []
         for piece in _CJK.split(text):
             words.extend([piece] if _CJK.fullmatch(piece) else self._tokenize(piece, self._stemmer))

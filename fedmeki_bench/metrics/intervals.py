@@ -47,7 +47,7 @@ def bootstrap_intervals(
 
     The answer depends on the items' content, the seed and the draws alone: not on their order, the process or
     the machine. A metric is absent if it is undefined for these items, if more than one draw in twenty leaves
-    it undefined, or if there are fewer than two clusters. A width of zero says that resampling these items
+    it undefined, or if there are fewer than five clusters. A width of zero says that resampling these items
     cannot move the number (the recall of an answer that is always yes), not that it is known exactly.
 
     Args:

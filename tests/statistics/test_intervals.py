@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import poisson
 
 from fedmeki_bench.errors import UsageError
 from fedmeki_bench.metrics import ItemStatistics, metric_values
@@ -50,7 +51,7 @@ class TestAgainstPlainResampling:
         found = RankMetrics(stats, clusters, 6)(weights) | label_metrics(
             weights @ label_sums(stats, clusters)
         )
-        for row in range(6):
+        for row in np.flatnonzero(weights.any(axis=1)):
             expected = metric_values(resampled(stats, weights[row]))
             for name, values in found.items():
                 if name in expected:
@@ -91,10 +92,12 @@ class TestAgainstPlainResampling:
 
 
 class TestWeights:
-    def test_every_draw_takes_as_many_clusters_as_there_are(self) -> None:
-        chunks = [chunk.copy() for chunk in cluster_weights(generator(1, "t"), 37, 100, 7)]
-        assert sum(map(len, chunks)) == 100
-        assert (np.concatenate(chunks).sum(axis=1) == 37).all()
+    def test_clusters_are_taken_a_poisson_number_of_times_and_independently(self) -> None:
+        weights = np.concatenate([c.copy() for c in cluster_weights(generator(1, "t"), 50, 40_000, 700)])
+        assert weights.shape == (40_000, 50)
+        shares = np.bincount(weights.ravel(), minlength=4)[:4] / weights.size
+        assert shares == pytest.approx(poisson.pmf(range(4), 1.0), abs=2e-3)
+        assert np.cov(weights[:, :6].T) == pytest.approx(np.eye(6), abs=0.04)
 
     def test_the_size_of_a_chunk_changes_no_draw(self) -> None:
         one = np.concatenate([chunk.copy() for chunk in cluster_weights(generator(1, "t"), 37, 50, 1)])
@@ -146,14 +149,13 @@ class TestSameAnswer:
 
 
 class TestDegenerate:
-    def test_no_items_no_interval(self) -> None:
-        assert bootstrap_intervals(yes_no([], []), draws=10, seed=0) == {}
+    @pytest.mark.parametrize("n", [0, 1, 4])
+    def test_too_few_items_no_interval(self, n: int) -> None:
+        assert bootstrap_intervals(yes_no([True] * n, [True] * n), draws=10, seed=0) == {}
 
-    def test_one_item_no_interval(self) -> None:
-        assert bootstrap_intervals(yes_no([True], [True]), draws=10, seed=0) == {}
-
-    def test_one_cluster_no_interval(self) -> None:
-        stats = yes_no([True, False], [True, True], groups=[0, 0])
+    @pytest.mark.parametrize("clusters", [1, 4])
+    def test_many_items_in_too_few_clusters_no_interval(self, clusters: int) -> None:
+        stats = random_yes_no(0, 100, clusters=clusters)
         assert bootstrap_intervals(stats, draws=10, seed=0) == {}
 
     def test_one_class_keeps_the_metrics_that_need_no_other(self) -> None:
@@ -169,7 +171,7 @@ class TestDegenerate:
         assert bootstrap_intervals(stats, draws=200, seed=0)["recall"] == (1.0, 1.0)
 
     def test_undefined_metrics_stay_out(self) -> None:
-        stats = text({"bleu": [0.1, 0.2, 0.3], "bleu_open": [np.nan] * 3})
+        stats = text({"bleu": np.linspace(0, 1, 9), "bleu_open": [np.nan] * 9})
         assert set(bootstrap_intervals(stats, draws=50, seed=0)) == {"bleu"}
 
     @pytest.mark.parametrize(("draws", "level"), [(0, 0.95), (10, 0.0), (10, 1.0), (10, 95.0)])
