@@ -22,7 +22,7 @@ _SYNONYMS = {"yes": ("yes", "yeah", "yep", "yup"), "no": ("no", "nope", "nah")}
 
 _THINKING = re.compile(r"^.*</think(?:ing)?>", re.IGNORECASE | re.DOTALL)
 _SPECIAL_TOKENS = re.compile(
-    r"<\|[^|>]{1,30}\|>|\[/?inst\]|\[unused[^\]]*\]|</?(?:s|bos|eos|pad|unk|img|image|text|ecg|signal|answer"
+    r"<\|[^|>]{1,30}\|>|\[/?inst\]|\[unused[^\]\[]*\]|</?(?:s|bos|eos|pad|unk|img|image|text|ecg|signal|answer"
     r"|final|br|p|b|i|em|strong|span|div|ul|ol|li|h[1-6]|start_of_turn|end_of_turn)\b[^<>]*>",
     re.IGNORECASE,
 )

@@ -8,6 +8,7 @@ more file.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import warnings
@@ -89,14 +90,21 @@ def _gather(source: Path, root: Path) -> None:
         ) from error
 
 
-def _read_wordnet(folder: str | os.PathLike[str]) -> Any:
-    from nltk.corpus.reader.wordnet import WordNetCorpusReader
-    from nltk.data import FileSystemPathPointer
+def _find_wordnet() -> Any:
+    """nltk's pointer to WordNet's files (a folder, or a zip as nltk's downloader leaves it), or None."""
+    import nltk.data
 
-    with warnings.catch_warnings():
-        # The multilingual part, which METEOR does not use, is not there.
-        warnings.simplefilter("ignore", UserWarning)
-        return WordNetCorpusReader(FileSystemPathPointer(str(folder)), None)
+    # nltk's downloader may leave the folder, the zip, or both.
+    for name in ("corpora/wordnet", "corpora/wordnet.zip/wordnet/"):
+        with contextlib.suppress(LookupError):
+            return nltk.data.find(name)
+    if not all((_DEBIAN_FOLDER / name).is_file() for name in _FILES):
+        return None
+    root = _cache_folder()
+    _gather(_DEBIAN_FOLDER, root)
+    if str(root) not in nltk.data.path:
+        nltk.data.path.append(str(root))
+    return nltk.data.find("corpora/wordnet")
 
 
 @cache
@@ -106,30 +114,25 @@ def check_meteor_resources() -> MeteorResources:
     Raises:
         BenchError: a WordNet is there but cannot be read, or the cache cannot be written.
     """
-    import nltk.data
+    from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
-    root = _cache_folder()
+    pointer = _find_wordnet()
+    if pointer is None:
+        return MeteorResources(_NoSynonyms(), "none", "")
     try:
-        place = str(nltk.data.find("corpora/wordnet"))
-    except LookupError:
-        missing = [name for name in _FILES if not (_DEBIAN_FOLDER / name).is_file()]
-        if missing:
-            return MeteorResources(_NoSynonyms(), "none", "")
-        _gather(_DEBIAN_FOLDER, root)
-        if str(root) not in nltk.data.path:
-            nltk.data.path.append(str(root))
-        place = str(root / "corpora" / "wordnet")
-    try:
-        wordnet = _read_wordnet(place)
+        with warnings.catch_warnings():
+            # The multilingual part, which METEOR does not use, is not there.
+            warnings.simplefilter("ignore", UserWarning)
+            wordnet = WordNetCorpusReader(pointer, None)
         version = str(wordnet.get_version())
     except (OSError, ValueError, LookupError) as error:
         raise BenchError(
             "WordNet cannot be read, so METEOR cannot be computed",
-            where=place,
+            where=pointer,
             found=error,
-            fix="remove that folder and try again; it is rebuilt, or downloaded with nltk's own downloader",
+            fix="remove it and try again; it is gathered anew, or downloaded with nltk's own downloader",
         ) from error
-    return MeteorResources(wordnet, version, place)
+    return MeteorResources(wordnet, version, str(pointer))
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from nltk.translate.meteor_score import meteor_score
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics.bleu import BLEU
 
+from fedmeki_bench.errors import BenchError
 from fedmeki_bench.metrics import (
     best_constant,
     check_meteor_resources,
@@ -141,6 +143,33 @@ def test_meteor_without_wordnet_matches_words_and_stems_and_says_so(monkeypatch,
         assert check_meteor_resources().version == "none"
         assert module.meteor(["lungs"], ["lung"]) > 0
         assert module.meteor(["ill"], ["sick"]) == 0
+    finally:
+        check_meteor_resources.cache_clear()
+
+
+@pytest.mark.parametrize("packed", [pytest.param(True, marks=pytest.mark.slow), False])
+def test_wordnet_of_nltk_itself_is_used_even_zipped_and_a_damaged_one_is_named(monkeypatch, tmp_path, packed):
+    import shutil
+
+    import nltk.data
+
+    if check_meteor_resources().version == "none":
+        pytest.skip("no WordNet here (Debian: wordnet-base and wordnet-sense-index)")
+    corpora = tmp_path / "corpora"
+    if packed:
+        corpora.mkdir()
+        source = Path(check_meteor_resources().place)
+        shutil.make_archive(str(corpora / "wordnet"), "zip", source.parent, source.name)
+    else:
+        (corpora / "wordnet").mkdir(parents=True)
+    monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
+    check_meteor_resources.cache_clear()
+    try:
+        if packed:
+            assert "wordnet.zip" in check_meteor_resources().place
+        else:
+            with pytest.raises(BenchError, match="WordNet cannot be read"):
+                check_meteor_resources()
     finally:
         check_meteor_resources.cache_clear()
 

@@ -235,7 +235,14 @@ class TestFaults:
 
 
 class TestIndependence:
-    def run(self, code, **environment):
+    def run(self, *arguments, **environment):
+        """What the command prints in a process of its own, and the heavy modules it imported."""
+        code = (
+            "import sys\nfrom fedmeki_bench.cli import main\n"
+            f"try:\n    main({[str(argument) for argument in arguments]!r})\nexcept SystemExit:\n    pass\n"
+            "heavy = ('numpy', 'nltk', 'torch', 'datasets')\n"
+            "print('imported', [name for name in heavy if name in sys.modules])"
+        )
         result = subprocess.run(
             [sys.executable, "-c", code],
             capture_output=True,
@@ -245,29 +252,28 @@ class TestIndependence:
         )
         return result.stdout
 
-    def test_scoring_imports_no_torch(self, predictions):
-        code = (
-            "import sys\nfrom fedmeki_bench.cli import main\n"
-            f"try:\n    main(['score', {str(predictions)!r}, '--task', 'SP'])\nexcept SystemExit:\n    pass\n"
-            "print([name for name in ('torch', 'transformers', 'datasets') if name in sys.modules])"
-        )
-        assert self.run(code).rstrip().endswith("[]")
+    def test_help_imports_no_library(self):
+        assert self.run("score", "--help").rstrip().endswith("imported []")
 
-    def test_help_imports_no_library_of_numbers(self):
-        code = (
-            "import sys\nfrom fedmeki_bench.cli import main\n"
-            "try:\n    main(['score', '--help'])\nexcept SystemExit:\n    pass\n"
-            "print([name for name in ('numpy', 'sklearn', 'nltk', 'torch', 'yaml') if name in sys.modules])"
-        )
-        assert self.run(code).rstrip().endswith("[]")
+    def test_yes_no_scores_are_the_same_under_every_hash_seed_and_need_no_torch(self, predictions):
+        arguments = ("score", predictions, "--task", "SP", "--json", "--bootstrap", "200")
+        shown = self.run(*arguments, PYTHONHASHSEED="1")
+        assert shown == self.run(*arguments, PYTHONHASHSEED="2")
+        assert shown.rstrip().endswith("imported ['numpy']")
 
-    def test_scores_are_the_same_in_every_process_and_under_every_hash_seed(self, predictions):
-        code = (
-            "from fedmeki_bench.cli import main\n"
-            f"main(['score', {str(predictions)!r}, '--task', 'SP', '--json', '--bootstrap', '200'])"
-        )
-        code = f"try:\n    {code.replace(chr(10), chr(10) + '    ')}\nexcept SystemExit:\n    pass"
-        assert self.run(code, PYTHONHASHSEED="1") == self.run(code, PYTHONHASHSEED="2")
+    def test_text_scores_are_the_same_under_every_hash_seed_and_need_no_torch(self, tmp_path):
+        pairs = [
+            ("left lung", "the left lung and the lungs"),
+            ("ill", "sick sick"),
+            ("心脏", "心脏"),
+            ("no", ""),
+        ]
+        log = tmp_path / "log.json"
+        log.write_text(json.dumps([{"label": truth, "answer": answer} for truth, answer in pairs]))
+        arguments = ("score", log, "--task", "MS", "--json", "--scoring", "legacy", "--bootstrap", "200")
+        shown = self.run(*arguments, PYTHONHASHSEED="1")
+        assert shown == self.run(*arguments, PYTHONHASHSEED="2")
+        assert shown.rstrip().endswith("imported ['numpy', 'nltk']")
 
 
 def test_evaluate_modules_load_by_path_without_a_network(no_network, monkeypatch, tmp_path):
