@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "BACKBONES",
+    "COST_METRICS",
     "KIND_LABELS",
     "METHODS",
     "METRICS",
@@ -35,6 +36,11 @@ METRICS = {
     "meteor": "METEOR",
     "exact_match": "Exact",
     "token_f1": "Token F1",
+    "mean_balanced_accuracy": "Mean bal. acc. (%)",
+    "trained_millions": "Trained (M)",
+    "traffic_megabytes": "Traffic (MB)",
+    "minutes": "Time (min)",
+    "memory_gigabytes": "Memory (GB)",
     "n": "Items",
 }
 """Display name of a metric, in the order of columns; `n` is the number of test items, not a score."""
@@ -45,7 +51,9 @@ SHOWN_METRICS = (
 )
 """What tables show unless asked: the papers' metrics, and those that a constant answer cannot win."""
 
-LOWER_IS_BETTER = ("brier", "ece")
+COST_METRICS = ("trained_millions", "traffic_megabytes", "minutes", "memory_gigabytes")
+
+LOWER_IS_BETTER = ("brier", "ece", *COST_METRICS)
 
 METHODS = {
     "fedplug": "FedPlug",

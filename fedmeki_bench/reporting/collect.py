@@ -1,9 +1,11 @@
-"""From result records to entries and cells: one entry a run, constants from its references."""
+"""From result records to entries and cells: one entry a method, constants from its references."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 from fedmeki_bench.files import content_hash
@@ -12,7 +14,40 @@ from fedmeki_bench.reporting._names import BACKBONES, clean_name, method_label
 from fedmeki_bench.reporting._types import Cell, Entry, Kind, Measure
 from fedmeki_bench.specs._result import validate_result
 
-__all__ = ["Collected", "collect_results", "data_identity", "left_out_reason"]
+__all__ = ["Candidate", "Collected", "collect", "data_identity", "entries_of", "left_out_reason", "merge"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One method with one configuration, in as many seeds as there are.
+
+    Attributes:
+        kind: where it comes from.
+        name: the method's name as typed or as submitted.
+        results: one validated `result.json` a seed, at least one; they agree on all but the seed.
+        remark: what has to be said about its origin beyond the runs, for example its authors.
+    """
+
+    kind: Kind
+    name: str
+    results: Sequence[Mapping[str, Any]]
+    remark: str = ""
+
+    @property
+    def first(self) -> Mapping[str, Any]:
+        """The record of the first seed."""
+        return self.results[0]
+
+    @property
+    def key(self) -> str:
+        """Stable between builds and safe in a link."""
+        parts = [self.kind, self.name, self.first["backbone"], self.first["run_id"]]
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", ".".join(parts))
+
+    @property
+    def family(self) -> tuple[str, str, str]:
+        """What two candidates share if a table could not tell them apart without a variant."""
+        return self.kind, self.name, self.first["backbone"]
 
 
 @dataclass
@@ -52,52 +87,95 @@ def percent(fraction: float | None) -> float | None:
     return None if fraction is None else round(100 * fraction, 6)
 
 
-def _attributes(result: Mapping[str, Any]) -> dict[str, str]:
-    model = result["foundation_model"]
+def _attributes(candidate: Candidate) -> dict[str, str]:
+    model, seeds = candidate.first["foundation_model"], [result["seed"] for result in candidate.results]
     return {
-        "profile": result["profile"],
+        "profile": candidate.first["profile"],
         "model": clean_name(model["name"]) if model else "no model",
-        "seed": f"seed {result['seed']}",
+        "seeds": f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds",
     }
 
 
-def variants(results: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What tells runs of one method and aggregation apart: profile, model, seed, or else the run's id."""
-    shown = []
-    for result in results:
-        alike = [other for other in results if _family(other) == _family(result)]
-        mine, others = _attributes(result), [_attributes(other) for other in alike]
-        telling = [name for name in mine if any(other[name] != mine[name] for other in others)]
-        variant = ", ".join(mine[name] for name in telling)
-        same = [other for other in others if all(other[name] == mine[name] for name in telling)]
-        if len(same) > 1:
-            variant = ", ".join(filter(None, [variant, f"run {result['run_id'][:8]}"]))
-        shown.append(variant)
-    return shown
+def _variant(candidate: Candidate, alike: Sequence[Candidate]) -> str:
+    """What tells a candidate from those of the same name: profile, model, seeds, or else its run's id."""
+    mine, others = _attributes(candidate), [_attributes(other) for other in alike]
+    telling = [name for name in mine if any(other[name] != mine[name] for other in others)]
+    same = [other for other in others if all(other[name] == mine[name] for name in telling)]
+    run = f"run {candidate.first['run_id'][:8]}" if len(same) > 1 else ""
+    return ", ".join(filter(None, [*(mine[name] for name in telling), run]))
 
 
-def _family(result: Mapping[str, Any]) -> tuple[str, str]:
-    return result["method"]["name"], result["backbone"]
-
-
-def _origin(result: Mapping[str, Any]) -> str:
-    parts = [f"run {result['run_id']}", f"profile {result['profile']}", f"seed {result['seed']}"]
-    model = result["foundation_model"]
+def _origin(candidate: Candidate) -> str:
+    first, many = candidate.first, len(candidate.results) > 1
+    seeds = ", ".join(str(result["seed"]) for result in candidate.results)
+    parts = [candidate.remark, f"run {first['run_id']}", f"profile {first['profile']}"]
+    parts.append(
+        f"mean of seeds {seeds}, in brackets the lowest and highest seed" if many else f"seed {seeds}"
+    )
+    model = first["foundation_model"]
     if model is not None:
         parts.append(clean_name(" ".join(filter(None, [model["name"], model["revision"]]))))
-    return ", ".join(parts)
+    return ", ".join(filter(None, parts))
 
 
-def evaluation_cells(
+def entries_of(candidates: Sequence[Candidate]) -> list[Entry]:
+    """One entry a candidate, in their order; names that repeat get a variant."""
+    entries = []
+    for candidate in candidates:
+        alike = [other for other in candidates if other.family == candidate.family]
+        name, backbone = method_label(candidate.name), candidate.first["backbone"]
+        variant = _variant(candidate, alike)
+        entries.append(Entry(candidate.key, candidate.kind, name, backbone, variant, _origin(candidate)))
+    return entries
+
+
+def _evaluations(result: Mapping[str, Any], protocol: str, tasks: Iterable[str]) -> list[Mapping[str, Any]]:
+    wanted = set(tasks)
+    return [row for row in result["evaluations"] if row["protocol"] == protocol and row["task"] in wanted]
+
+
+def _evaluation_cells(
     result: Mapping[str, Any], evaluation: Mapping[str, Any]
 ) -> Iterator[tuple[Measure, Cell]]:
-    """The cells of one evaluation: every score, and the number of items."""
     task = evaluation["task"]
     data, simulated = data_identity(result, evaluation), result["tasks"][task]["simulated"]
     for metric, score in evaluation["scores"].items():
         value, low, high = percent(score["value"]), percent(score["low"]), percent(score["high"])
         yield Measure(task, metric), Cell(value, low, high, score["signature"], data, simulated)
     yield Measure(task, "n"), Cell(float(evaluation["n"]), data=data, simulated=simulated)
+
+
+def _mean_cell(cells: Sequence[Cell]) -> Cell:
+    """The mean over seeds, from the lowest to the highest; undefined if it is for any seed."""
+    first = cells[0]
+    if len(cells) == 1:
+        return first
+    values = [cell.value for cell in cells if cell.value is not None]
+    complete = len(values) == len(cells)
+    same_data = len({cell.data for cell in cells}) == 1
+    signatures = sorted({cell.signature for cell in cells if cell.signature is not None})
+    return Cell(
+        value=round(fmean(values), 6) if complete else None,
+        low=min(values) if complete else None,
+        high=max(values) if complete else None,
+        signature=" or ".join(signatures) or None,
+        data=first.data if same_data else content_hash([cell.data for cell in cells])[:16],
+        simulated=any(cell.simulated for cell in cells),
+    )
+
+
+def _candidate_cells(candidate: Candidate, protocol: str, tasks: Iterable[str]) -> dict[Measure, Cell]:
+    """Mean cells of what every seed has."""
+    by_seed = [
+        {
+            measure: cell
+            for evaluation in _evaluations(result, protocol, tasks)
+            for measure, cell in _evaluation_cells(result, evaluation)
+        }
+        for result in candidate.results
+    ]
+    shared = [measure for measure in by_seed[0] if all(measure in cells for cells in by_seed)]
+    return {measure: _mean_cell([cells[measure] for cells in by_seed]) for measure in shared}
 
 
 def _reference_cells(
@@ -122,6 +200,7 @@ class _Constants:
         self.rows: dict[str, list[tuple[str, dict[Measure, Cell]]]] = {}
 
     def add(self, name: str, run_id: str, cells: Mapping[Measure, Cell]) -> None:
+        """Take the cells into the first row they do not contradict, else into a new one."""
         if not cells:
             return
         rows = self.rows.setdefault(name, [])
@@ -132,88 +211,74 @@ class _Constants:
         rows.append((run_id, dict(cells)))
 
     def entries(self) -> Iterator[tuple[Entry, dict[Measure, Cell]]]:
+        """One entry a row; where there are several of a name, each says whose items it answers."""
         for name, rows in self.rows.items():
-            for index, (run_id, cells) in enumerate(rows):
-                key = f"constant.{name}" + (f".{index + 1}" if index else "")
-                variant = f"items of run {run_id[:8]}" if len(rows) > 1 else ""
+            for run_id, cells in rows:
+                several = len(rows) > 1
+                key = f"constant.{name}" + (f".{run_id}" if several else "")
+                variant = f"items of run {run_id[:8]}" if several else ""
                 yield Entry(key, "constant", clean_name(name), variant=variant), cells
 
 
-def _evaluations(result: Mapping[str, Any], protocol: str) -> list[Mapping[str, Any]]:
-    return [evaluation for evaluation in result["evaluations"] if evaluation["protocol"] == protocol]
-
-
-def _remarks(
-    result: Mapping[str, Any], entry: Entry, protocol: str, shorts: Mapping[str, str]
-) -> Iterator[str]:
+def _remarks(candidate: Candidate, entry: Entry, protocol: str, shorts: Mapping[str, str]) -> Iterator[str]:
     name = f"{entry.label}, {BACKBONES.get(entry.backbone or '', entry.backbone)}"
+    rates: dict[str, list[float]] = {}
+    for result in candidate.results:
+        for evaluation in _evaluations(result, protocol, shorts):
+            if evaluation["parse_rate"] is not None:
+                rates.setdefault(evaluation["task"], []).append(evaluation["parse_rate"])
     unread = [
-        f"{shorts[evaluation['task']]} {100 * evaluation['parse_rate']:.1f}%"
-        for evaluation in _evaluations(result, protocol)
-        if evaluation["task"] in shorts
-        and evaluation["parse_rate"] is not None
-        and evaluation["parse_rate"] < 1
+        f"{shorts[task]} {100 * fmean(found):.1f}%" for task, found in rates.items() if fmean(found) < 1
     ]
     if unread:
         yield f"Answers that could be read, {name}: {', '.join(unread)}; the rest count as wrong."
-    for task, reason in result["missing_tasks"].items():
+    for task, reason in candidate.first["missing_tasks"].items():
         if task in shorts:
             yield f"{shorts[task]} was not run: {clean_name(reason)}."
 
 
-def collect_results(
-    results: Sequence[Mapping[str, Any]], protocol: str, shorts: Mapping[str, str], *, kind: Kind = "own"
-) -> Collected:
-    """Entries and cells of one protocol from result records.
+def collect(candidates: Sequence[Candidate], protocol: str, shorts: Mapping[str, str]) -> Collected:
+    """Entries and cells of one protocol.
 
     Args:
-        results: as in `result.json`; each is validated.
+        candidates: every result record in them is validated.
         protocol: `multi_task`, `single_task` or `zero_shot`.
         shorts: abbreviation by task id; tasks not named here are left to other tables.
-        kind: what kind of rows the records make.
 
     Raises:
         FaultsError: a record is not valid.
     """
-    for result in results:
-        validate_result(result, f"result of run {result.get('run_id', '?')}")
+    for candidate in candidates:
+        for result in candidate.results:
+            validate_result(result, f"result of run {result.get('run_id', '?')}")
     collected, constants = Collected(), _Constants()
-    for result, variant in zip(results, variants(results), strict=True):
-        evaluations = [row for row in _evaluations(result, protocol) if row["task"] in shorts]
-        if not evaluations:
-            continue
-        for evaluation in evaluations:
-            for row in CONSTANT_ROWS:
-                constants.add(row, result["run_id"], _reference_cells(result, evaluation, row))
-        reason = left_out_reason(result)
-        if reason is not None:
-            name = method_label(result["method"]["name"])
-            collected.notes.append(f"{name} (run {result['run_id']}) is left out: {reason}.")
-            continue
-        name, backbone = _family(result)
-        key = f"{kind}.{clean_name(name)}.{backbone}.{result['run_id']}"
-        entry = Entry(key, kind, method_label(name), backbone, variant, _origin(result))
-        collected.entries.append(entry)
-        for evaluation in evaluations:
-            for measure, cell in evaluation_cells(result, evaluation):
-                collected.cells[key, measure] = cell
-        collected.notes += _remarks(result, entry, protocol, shorts)
+    shown = [candidate for candidate in candidates if left_out_reason(candidate.first) is None]
+    entries = dict(zip((candidate.key for candidate in shown), entries_of(shown), strict=True))
+    for candidate in candidates:
+        for result in candidate.results:
+            for evaluation in _evaluations(result, protocol, shorts):
+                for row in CONSTANT_ROWS:
+                    constants.add(row, result["run_id"], _reference_cells(result, evaluation, row))
+        cells = _candidate_cells(candidate, protocol, shorts)
+        reason = left_out_reason(candidate.first)
+        if reason is not None and cells:
+            name = method_label(candidate.name)
+            collected.notes.append(f"{name} (run {candidate.first['run_id']}) is left out: {reason}.")
+        elif cells and not _is_constant(candidate):
+            entry = entries[candidate.key]
+            collected.entries.append(entry)
+            collected.cells |= {(entry.key, measure): cell for measure, cell in cells.items()}
+            collected.notes += _remarks(candidate, entry, protocol, shorts)
     for entry, cells in constants.entries():
         collected.entries.append(entry)
         collected.cells |= {(entry.key, measure): cell for measure, cell in cells.items()}
     collected.notes = list(dict.fromkeys(collected.notes))
-    _drop_own_constants(collected)
     return collected
 
 
-def _drop_own_constants(collected: Collected) -> None:
-    """A run of a constant method (`majority`) repeats the constant row: show the row once, as a constant."""
-    constants = {entry.method for entry in collected.entries if entry.kind == "constant"}
-    repeated = [entry for entry in collected.entries if entry.kind == "own" and entry.method in constants]
-    for entry in repeated:
-        collected.entries.remove(entry)
-        for measure in [measure for key, measure in collected.cells if key == entry.key]:
-            del collected.cells[entry.key, measure]
+def _is_constant(candidate: Candidate) -> bool:
+    """Whether it is a run of a constant method: it repeats a constant row, which is shown once."""
+    return candidate.kind == "own" and candidate.name in CONSTANT_ROWS
 
 
 def merge(parts: Iterable[Collected]) -> Collected:
@@ -225,8 +290,3 @@ def merge(parts: Iterable[Collected]) -> Collected:
         merged.cells |= part.cells
         merged.notes += [note for note in part.notes if note not in merged.notes]
     return merged
-
-
-def relabel(entry: Entry, **changes: Any) -> Entry:
-    """An entry with some fields changed."""
-    return replace(entry, **changes)

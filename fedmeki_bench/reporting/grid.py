@@ -80,20 +80,26 @@ def _all_simulated(table: Table, entry: Entry) -> bool:
 
 
 def odd_signatures(table: Table) -> dict[tuple[str, Measure], str]:
-    """Numbers whose metric is defined otherwise than in most of their column, with their signature.
+    """Numbers whose metric is defined otherwise than in most entries, with what differs in their signature.
 
     Published numbers are not among them: their definition is unknown, and their kind says so.
     """
-    by_metric: dict[Measure, Counter[str]] = {}
+    by_measure: dict[Measure, Counter[str]] = {}
     for (_, measure), cell in table.cells.items():
         if cell.signature is not None:
-            by_metric.setdefault(measure, Counter())[cell.signature] += 1
-    usual = {measure: counts.most_common(1)[0][0] for measure, counts in by_metric.items()}
+            by_measure.setdefault(measure, Counter())[cell.signature] += 1
+    usual = {measure: counts.most_common(1)[0][0] for measure, counts in by_measure.items()}
     return {
-        place: cell.signature
+        place: _difference(cell.signature, usual[place[1]])
         for place, cell in table.cells.items()
         if cell.signature is not None and cell.signature != usual[place[1]]
     }
+
+
+def _difference(signature: str, usual: str) -> str:
+    """The parts of a signature that the usual one lacks; the whole if it only lacks parts itself."""
+    known = set(usual.split("|"))
+    return " ".join(part for part in signature.split("|") if part not in known) or signature
 
 
 def format_value(value: float | None, metric: str) -> str:
@@ -142,9 +148,7 @@ class _Formatter:
             notes.append("Simulated data are made up: numbers on them say nothing about medicine.")
         if self.odd:
             found = ", ".join(sorted(set(self.odd.values())))
-            notes.append(
-                f"{SIGNATURE_MARK} metric defined otherwise than in the rest of its column or row: {found}."
-            )
+            notes.append(f"{SIGNATURE_MARK} defined otherwise than for most entries: {found}.")
         ranks = {cell.rank for cell in cells.values()}
         if "best" in ranks:
             notes.append("Bold: highest, and separable from the next by a paired test on the same items.")

@@ -53,6 +53,9 @@ _NICE = {
 }
 """The papers' own way of writing their methods."""
 
+_NARROW = {"Accuracy": "Acc.", "Precision": "Prec.", "Bal. acc.": "B. acc.", "METEOR": "METR."}
+"""Where every task has a column for each metric there is no room for more."""
+
 WIDEST_SINGLE = 6
 """Columns that still fit one column of a two-column paper; intervals count as a column of their own."""
 
@@ -115,6 +118,8 @@ def _group_name(group: str, width: int) -> str:
 
 
 def _heading(column: Column) -> str:
+    if column.arrow and column.group:
+        return _with_arrow(_NARROW.get(column.label, column.label), column.arrow)
     return _with_arrow(column.label, column.arrow) if column.arrow else _name(column.label)
 
 

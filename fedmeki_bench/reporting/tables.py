@@ -10,7 +10,7 @@ from typing import Any
 from fedmeki_bench.files import write_text
 from fedmeki_bench.reporting._names import KIND_LABELS, PROTOCOLS, SHOWN_METRICS, sort_metrics
 from fedmeki_bench.reporting._types import Layout, Table
-from fedmeki_bench.reporting.collect import Collected, collect_results, merge
+from fedmeki_bench.reporting.collect import Candidate, Collected, collect, merge
 from fedmeki_bench.reporting.latex import render_latex
 from fedmeki_bench.reporting.markdown import render_markdown
 from fedmeki_bench.reporting.published import published_table
@@ -32,6 +32,7 @@ class View:
         role: only tasks of this role.
         published: the papers' tables whose numbers stand beside the new ones.
         methods: only these methods (names as typed), for an ablation; None for all.
+        released: whether the released logs stand in it too.
     """
 
     name: str
@@ -42,6 +43,7 @@ class View:
     kind: str | None = None
     published: Sequence[str] = ()
     methods: Sequence[str] | None = None
+    released: bool = False
 
 
 VIEWS: Sequence[View] = (
@@ -85,7 +87,8 @@ VIEWS: Sequence[View] = (
 """The tables every run writes, for the protocols it was run under."""
 
 
-def _shorts(view: View, specs: Mapping[str, TaskSpec]) -> dict[str, str]:
+def view_shorts(view: View, specs: Mapping[str, TaskSpec]) -> dict[str, str]:
+    """The abbreviations of the tasks a view is about, by id, in the papers' order."""
     wanted = [spec for spec in specs.values() if spec.role == view.role and view.kind in (None, spec.kind)]
     return {spec.id: spec.short for spec in wanted}
 
@@ -141,10 +144,11 @@ def run_tables(results: Sequence[Mapping[str, Any]]) -> list[Table]:
     Raises:
         FaultsError: a result is not valid.
     """
+    candidates = [Candidate("own", result["method"]["name"], [result]) for result in results]
     specs, tables = load_tasks(), []
     for view in VIEWS:
-        shorts = _shorts(view, specs)
-        collected = collect_results(results, view.protocol, shorts)
+        shorts = view_shorts(view, specs)
+        collected = collect(candidates, view.protocol, shorts)
         if not collected.entries and not collected.notes:
             continue
         ran = collected.tasks()

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tabulate import SEPARATING_LINE, tabulate
 
-from fedmeki_bench.reporting._types import Table
+from fedmeki_bench.reporting._types import Layout, Table
 from fedmeki_bench.reporting.grid import ABSENT, Column, Grid, GridCell, GridRow, lay_out
 
 __all__ = ["WIDTH", "render_terminal"]
@@ -101,12 +101,14 @@ def _parts(grid: Grid, width: int) -> list[str]:
     return parts
 
 
-def render_terminal(table: Table, *, intervals: bool = False, width: int = WIDTH) -> str:
+def render_terminal(
+    table: Table, *, layout: Layout | None = None, intervals: bool = False, width: int = WIDTH
+) -> str:
     """The table as plain text: title, caption, numbers (in parts where it is too wide), notes.
 
     `*12.34*` is set bold and `~12.34~` in italics in the other formats; the notes say what that means.
     """
-    grid = _narrow(lay_out(table, intervals=intervals))
+    grid = _narrow(lay_out(table, layout=layout, intervals=intervals))
     heading = [table.title, *textwrap.wrap(table.caption, width), ""]
     if not grid.rows:
         return "\n".join([*heading, "No numbers.", *_wrapped(grid.notes, width)])

@@ -51,7 +51,9 @@ def _answers(spec: TaskSpec, labels: Sequence[LabelRow], quality: float, seed: i
     return rows
 
 
-def _evaluation(run: Path, protocol: str, spec: TaskSpec, n: int, quality: float, seed: int) -> dict[str, Any]:
+def _evaluation(
+    run: Path, protocol: str, spec: TaskSpec, n: int, quality: float, seed: int
+) -> dict[str, Any]:
     labels = _labels(spec, n)
     answers = _answers(spec, labels, quality, seed)
     path = run / "predictions" / protocol / f"{spec.id}.jsonl"
@@ -119,7 +121,12 @@ def write_run(
     result = make_result(method, evaluations=evaluations, run_id=name, seed=seed, **overrides)
     for task, facts in result["tasks"].items():
         spec = specs[task]
-        facts |= {"spec_hash": spec.hash, "spec_version": spec.version, "counts": {"test": n}, "used": {"test": n}}
+        facts |= {
+            "spec_hash": spec.hash,
+            "spec_version": spec.version,
+            "counts": {"test": n},
+            "used": {"test": n},
+        }
         rows = reference_rows(spec, _labels(spec, n))
         result["references"][task] = {
             row: {metric: {"value": s.value, "signature": s.signature} for metric, s in scores.items()}
