@@ -97,9 +97,7 @@ def answers_to(targets: Sequence[str], pool: Sequence[str], rng: np.random.Gener
 
 
 def write_task(folder: Path, spec: TaskSpec, n: int, rng: np.random.Generator) -> None:
-    """Labels and predictions of one task as a run leaves them: scores for yes/no tasks, wordy answers for
-    text.
-    """
+    """Labels and predictions of one task as a run leaves them, scores included for yes/no tasks."""
     per_group = 4.0 if spec.split.group == "image" and spec.kind == "text" else 1.15
     count = max(1, int(n / per_group))
     groups = np.concatenate([np.arange(count), rng.integers(0, count, n - count)])

@@ -25,6 +25,7 @@ from fedmeki_bench.metrics.resampling import (
     chunk_rows,
     cluster_weights,
     clusters_of,
+    count_draws,
     generator,
     sum_draws,
     why_no_interval,
@@ -110,7 +111,7 @@ def _label_draws(
     runs: Sequence[ItemStatistics], clusters: Clusters, draws: int, seed: int
 ) -> dict[str, Floats]:
     sums = np.concatenate([label_sums(run, clusters) for run in runs], axis=1)
-    totals = sum_draws(generator(seed, runs[0].task, "sums"), sums, draws)
+    totals = count_draws(generator(seed, runs[0].task, "sums"), sums, draws)
     return _side_by_side([label_metrics(part) for part in np.split(totals, len(runs), axis=1)])
 
 

@@ -105,8 +105,7 @@ class RankMetrics:
 
 
 def _calibration_columns(truth: NDArray[np.bool_], score: Floats) -> Floats:
-    """(n, 2 + bins) per item: 1, the squared error, and outcome minus probability in the column of its
-    bin."""
+    """(n, 2 + bins): 1, the squared error, and outcome minus probability in the column of the bin."""
     bins = np.minimum((score * ECE_BINS).astype(np.int64), ECE_BINS - 1)
     columns = np.zeros((len(score), 2 + ECE_BINS))
     columns[:, 0] = 1.0

@@ -31,6 +31,7 @@ __all__ = [
     "chunk_rows",
     "cluster_weights",
     "clusters_of",
+    "count_draws",
     "generator",
     "sum_draws",
     "why_no_interval",
@@ -153,12 +154,20 @@ def cluster_weights(rng: np.random.Generator, clusters: int, draws: int, rows: i
 def sum_draws(rng: np.random.Generator, sums: Floats, draws: int) -> Floats:
     """Bootstrap totals of per-cluster sums: (G, S) to (draws, S).
 
+    The draws of a column do not depend on which other columns there are.
+    """
+    chunks = cluster_weights(rng, len(sums), draws, chunk_rows(len(sums)))
+    return np.concatenate([weights.astype(np.float64) @ sums for weights in chunks])
+
+
+def count_draws(rng: np.random.Generator, sums: Floats, draws: int) -> Floats:
+    """As `sum_draws`, faster where many clusters have the same row of counts.
+
     Clusters with equal rows are interchangeable: c of them together are taken a Poisson(c) number of times. A
     yes/no task has a handful of different rows, whatever its size, and a draw then costs no more than a
     handful of random numbers. Both ways draw from the same distribution.
     """
     distinct, counts = np.unique(sums, axis=0, return_counts=True)
-    if len(distinct) * COLLAPSE_FACTOR <= len(sums):
-        return np.asarray(rng.poisson(counts, size=(draws, len(distinct))) @ distinct, dtype=np.float64)
-    chunks = cluster_weights(rng, len(sums), draws, chunk_rows(len(sums)))
-    return np.concatenate([weights.astype(np.float64) @ sums for weights in chunks])
+    if len(distinct) * COLLAPSE_FACTOR > len(sums):
+        return sum_draws(rng, sums, draws)
+    return np.asarray(rng.poisson(counts, size=(draws, len(distinct))) @ distinct, dtype=np.float64)

@@ -17,7 +17,7 @@ from fedmeki_bench.errors import UsageError
 from fedmeki_bench.metrics import ItemStatistics, metric_values
 from fedmeki_bench.metrics.intervals import bootstrap_draws, bootstrap_intervals, interval, two_sided_p
 from fedmeki_bench.metrics.ranking import RankMetrics
-from fedmeki_bench.metrics.resampling import cluster_weights, clusters_of, generator, sum_draws
+from fedmeki_bench.metrics.resampling import cluster_weights, clusters_of, count_draws, generator, sum_draws
 from fedmeki_bench.metrics.weighted import label_metrics, label_sums, text_metrics, text_sums
 from tests.statistics.builders import random_yes_no, reordered, text, yes_no
 
@@ -73,9 +73,8 @@ class TestAgainstPlainResampling:
 
     def test_equal_clusters_collapsed_or_not_give_the_same_distribution(self) -> None:
         rows = np.repeat(np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 1.0]]), [200, 150, 50], axis=0)
-        collapsed = sum_draws(generator(0, "a"), rows, 20_000)
-        weights = cluster_weights(generator(0, "b"), len(rows), 20_000, 1_000)
-        plain = np.concatenate([chunk @ rows for chunk in weights])
+        collapsed = count_draws(generator(0, "a"), rows, 20_000)
+        plain = sum_draws(generator(0, "b"), rows, 20_000)
         assert collapsed.mean(axis=0) == pytest.approx(plain.mean(axis=0), abs=0.5)
         assert np.cov(collapsed.T) == pytest.approx(np.cov(plain.T), rel=0.05)
 
@@ -118,6 +117,12 @@ class TestSameAnswer:
         without = yes_no(list(with_scores.y_true), list(with_scores.y_pred))
         one, other = (bootstrap_intervals(stats, draws=300, seed=1) for stats in (with_scores, without))
         assert {name: one[name] for name in other} == other
+
+    def test_whatever_other_text_metrics_are_computed(self) -> None:
+        values = {"exact_match": list(np.arange(60) % 2), "bleu": list(np.linspace(0, 1, 60))}
+        both = bootstrap_intervals(text(values), draws=300, seed=1)
+        alone = bootstrap_intervals(text({"exact_match": values["exact_match"]}), draws=300, seed=1)
+        assert alone["exact_match"] == both["exact_match"]
 
     def test_other_seed_or_task_other_draws(self) -> None:
         stats = random_yes_no(1, 80)
@@ -181,6 +186,12 @@ class TestDegenerate:
 
 
 class TestShape:
+    def test_single_items_in_number_give_the_interval_of_the_normal_approximation(self) -> None:
+        right = np.random.default_rng(0).random(2_000) < 0.7
+        low, high = bootstrap_intervals(yes_no([True] * 2_000, list(right)), draws=10_000, seed=0)["accuracy"]
+        half = 1.96 * np.sqrt(right.mean() * (1 - right.mean()) / 2_000)
+        assert (low, high) == pytest.approx((right.mean() - half, right.mean() + half), abs=0.05 * half)
+
     def test_larger_clusters_of_alike_items_widen_the_interval(self) -> None:
         rng = np.random.default_rng(0)
         per_cluster = rng.random(50) < 0.6
