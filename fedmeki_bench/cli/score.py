@@ -137,10 +137,12 @@ Effects = Mapping[str, Mapping[str, float]]
 
 
 def _as_json(scores: TaskScores, scoring: str, references: References, effects: Effects) -> dict[str, Any]:
-    """One flat object: metrics by their lower-case names, in 0 to 1, and what is needed to read them."""
+    """One flat object: metrics by their names in lower case, in 0 to 1, and what is needed to read them."""
     from fedmeki_bench.metrics import best_constant
 
-    best = {name: best_constant(references, name) for name in scores.scores}
+    values = {name.lower(): score for name, score in scores.scores.items()}
+    found = {name.lower(): best_constant(references, name) for name in scores.scores}
+    best = {name: row for name, row in found.items() if row is not None}
     return {
         "task": scores.task,
         "scoring": scoring,
@@ -148,16 +150,20 @@ def _as_json(scores: TaskScores, scoring: str, references: References, effects: 
         "expected": scores.expected,
         "partial": scores.partial,
         "parse_rate": scores.parse_rate,
-        **{name: score.value for name, score in scores.scores.items()},
-        "undefined": dict(scores.undefined),
+        **{name: score.value for name, score in values.items()},
+        "undefined": {name.lower(): reason for name, reason in scores.undefined.items()},
         "intervals": {
-            name: [score.low, score.high] for name, score in scores.scores.items() if score.low is not None
+            name: [score.low, score.high] for name, score in values.items() if score.low is not None
         },
-        "signatures": {name: score.signature for name, score in scores.scores.items()},
+        "best_constant": {
+            name: {"row": row, "value": value, "distance": values[name].value - value}
+            for name, (row, value) in best.items()
+        },
         "references": {
-            row: {name: score.value for name, score in values.items()} for row, values in references.items()
+            row: {name.lower(): score.value for name, score in entries.items()}
+            for row, entries in references.items()
         },
-        "best_constant": {name: {"row": row[0], "value": row[1]} for name, row in best.items() if row},
+        "signatures": {name: score.signature for name, score in values.items()},
         **({"quirks": effects} if scoring == "legacy" else {}),
     }
 

@@ -76,7 +76,9 @@ class TestCommand:
             "brier",
         } <= found.keys()
         assert found["intervals"]["accuracy"][0] <= found["accuracy"] <= found["intervals"]["accuracy"][1]
-        assert found["best_constant"]["accuracy"] == {"row": "majority", "value": 0.7}
+        best = found["best_constant"]["accuracy"]
+        assert (best["row"], best["value"], best["distance"]) == ("majority", 0.7, found["accuracy"] - 0.7)
+        assert all(name == name.lower() for name in found)
         assert found["signatures"]["f1"].startswith("name:f1|")
 
     def test_table_shows_intervals_parse_rate_and_distance_to_the_best_constant(self, predictions):
