@@ -66,9 +66,9 @@ class AuditReport:
         from tabulate import tabulate
 
         depth = "metadata and decoded records" if self.decoded else "metadata only: no content was compared"
-        lines = [f"Leaks ({len(self.tasks)} tasks, {depth})", *(f"  {leak.render()}" for leak in self.leaks)]
-        if not self.leaks:
-            lines.append("  none")
+        heads = ["task", "kind", "part", "items", "positive items", "also in", "by the spec"]
+        leaks = tabulate([leak.row for leak in self.leaks], headers=heads) if self.leaks else "none"
+        lines = [f"Leaks ({len(self.tasks)} tasks, {depth})", "", leaks]
         rows = [
             [
                 one.task,
@@ -79,7 +79,7 @@ class AuditReport:
             ]
             for one in self.balance
         ]
-        lines += ["", "Balance", tabulate(rows, headers=["task", "held by", "items", "groups", "positive"])]
+        lines += ["", "Balance", "", tabulate(rows, headers=["task", "held by", "items", "groups", "positive"])]
         lines += ["", "Confounds (how well one metadata column alone predicts the label)"]
         lines += [f"  {one.render()}" for one in self.confounds] or ["  no metadata"]
         return "\n".join(lines)

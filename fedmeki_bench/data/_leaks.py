@@ -60,15 +60,24 @@ class Leak:
     examples: tuple[str, ...]
     allowed: bool
 
-    def render(self) -> str:
-        """One line, with the shares."""
-        share = f"{self.items:,} of {self.of:,} {self.part} items ({self.items / self.of:.0%})"
-        if self.positives is not None and self.of_positives:
-            part = self.positives / self.of_positives
-            share += f", {self.positives:,} of {self.of_positives:,} positive ones ({part:.0%})"
-        mark = "allowed by the spec" if self.allowed else "NOT ALLOWED"
-        found = f"{share} also in {self.against}"
-        return f"{self.task}: {self.kind}: {found}; {mark}; e.g. {', '.join(self.examples)}"
+    @property
+    def row(self) -> tuple[str, ...]:
+        """The leak as cells of a table: task, kind, part, items, positives, what they meet, verdict."""
+        positives = "" if self.positives is None else _share(self.positives, self.of_positives or 0)
+        verdict = "allowed" if self.allowed else "NOT ALLOWED"
+        return (
+            self.task,
+            self.kind,
+            self.part,
+            _share(self.items, self.of),
+            positives,
+            self.against,
+            verdict,
+        )
+
+
+def _share(some: int, every: int) -> str:
+    return f"{some:,} of {every:,} ({some / every:.0%})" if every else "0 of 0"
 
 
 class _Side:

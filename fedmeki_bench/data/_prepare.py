@@ -16,7 +16,7 @@ from fedmeki_bench.data._records import Shard
 from fedmeki_bench.data._report import PrepareReport, TaskReport, task_report
 from fedmeki_bench.data._store import STORE_FORMAT
 from fedmeki_bench.errors import BenchError, Fault, FaultsError
-from fedmeki_bench.files import atomic_writer, read_json, write_json, write_jsonl
+from fedmeki_bench.files import atomic_writer, file_sha256, read_json, write_json, write_jsonl
 from fedmeki_bench.specs import TaskSpec
 
 __all__ = ["prepare"]
@@ -174,13 +174,21 @@ def _write_task(
     broken = sorted({plan.items[name].record for name in bad})
     lost += [{"record": key, "reason": "corrupt", "file": None} for key in broken]
     write_jsonl(folder / "left_out.jsonl", lost)
-    return index_entry(plan, partition, depends, skipped=len(bad))
+    entry = index_entry(plan, partition, depends, skipped=len(bad))
+    return {**entry, "index_sha256": file_sha256(folder / "index.parquet")}
 
 
 def _sweep(out: Path, content: Mapping[str, Any]) -> None:
-    """Remove record files that no task refers to any more, and what a killed run left half written."""
+    """Remove what nothing in the store refers to any more, and what a killed run left half written."""
     for folder in sorted((out / "records").iterdir()):
         used = {Path(name).stem for name in content["records"].get(folder.name, {"shards": []})["shards"]}
         for file in folder.iterdir():
             if file.stem not in used:
                 file.unlink()
+    for folder in sorted((out / "tasks").iterdir()):
+        known = ("index.parquet", "left_out.jsonl") if folder.name in content["tasks"] else ()
+        for file in folder.iterdir():
+            if file.name not in known:
+                file.unlink()
+        if not known:
+            folder.rmdir()

@@ -17,10 +17,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from fedmeki_bench.errors import BenchError
 from fedmeki_bench.files import atomic_writer, content_hash, file_sha256, read_json, write_json
-from fedmeki_bench.sources import Array, Record, find_source
+from fedmeki_bench.sources import SIDE, Array, Record, find_source
+from fedmeki_bench.sources.ptb_xl import LEADS
 from fedmeki_bench.sources.yaib import FEATURES
 from fedmeki_bench.specs import Modality
 
@@ -114,22 +116,46 @@ class RecordReader:
             raise BenchError(
                 "a decoded record file is damaged", where=folder, found=error, fix="run data prepare again"
             ) from error
-        self._table: pa.Table = concatenate_datasets([part for part in parts if len(part)]).data.table
-        self._row = {key: row for row, key in enumerate(self._table.column("key").to_pylist())}
+        table: pa.Table = concatenate_datasets([part for part in parts if len(part)]).data.table
+        self._content: dict[str, str] = dict(
+            zip(table.column("key").to_pylist(), table.column("content").to_pylist(), strict=True)
+        )
+        # Keys to places; where a key stands in two shards the later one overwrites the earlier.
+        chunks = table.column("key").chunks
+        self._place = {
+            key: (number, row)
+            for number, chunk in enumerate(chunks)
+            for row, key in enumerate(chunk.to_pylist())
+        }
+        self._columns = {
+            name: [_buffers(chunk) for chunk in table.column(name).chunks]
+            for name in table.column_names
+            if name not in ("key", "content")
+        }
 
     def __len__(self) -> int:
-        return len(self._row)
+        return len(self._place)
 
     def __contains__(self, key: str) -> bool:
-        return key in self._row
+        return key in self._place
 
     def array(self, key: str, modality: Modality) -> Array:
         """One decoded array, a read-only view of the mapped file; shapes as in `sources.Record`."""
-        return _from_buffer(self._table.column(modality)[self._row[key]].as_buffer(), modality)
+        chunk, row = self._place[key]
+        offsets, data = self._columns[modality][chunk]
+        start, end = int(offsets[row]), int(offsets[row + 1])
+        return _view(data[start:end], modality)
 
     def content(self, key: str) -> str:
         """SHA-256 of the record's decoded arrays: equal for equal content."""
-        return str(self._table.column("content")[self._row[key]].as_py())
+        return self._content[key]
+
+
+def _buffers(chunk: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Offsets and bytes of a binary column's chunk, in place: Arrow's own scalars would copy every value."""
+    _, offsets, data = chunk.buffers()
+    whole = np.frombuffer(offsets, dtype=np.int32)
+    return whole[chunk.offset : chunk.offset + len(chunk) + 1], np.frombuffer(data, dtype=np.uint8)
 
 
 def _to_bytes(array: Array) -> bytes:
@@ -137,14 +163,16 @@ def _to_bytes(array: Array) -> bytes:
     return order.tobytes()
 
 
-def _from_buffer(buffer: pa.Buffer, modality: Modality) -> Array:
+def _view(raw: NDArray[np.uint8], modality: Modality) -> Array:
     if modality == "image":
-        pixels = np.frombuffer(buffer, dtype=np.uint8)
-        # Grey and colour are told apart by size: three channels or one.
-        side = 224
-        return pixels.reshape(side, side) if pixels.size == side * side else pixels.reshape(side, side, 3)
-    values = np.frombuffer(buffer, dtype="<f4")
-    return values.reshape(-1, len(FEATURES[modality])) if modality in CLINICAL else values.reshape(12, -1)
+        # Grey and colour are told apart by size: one channel or three.
+        return raw.reshape(SIDE, SIDE) if raw.size == SIDE * SIDE else raw.reshape(SIDE, SIDE, 3)
+    values = raw.view(np.dtype("<f4"))
+    return (
+        values.reshape(-1, len(FEATURES[modality]))
+        if modality in CLINICAL
+        else values.reshape(len(LEADS), -1)
+    )
 
 
 def _array_hash(record: Record) -> str:

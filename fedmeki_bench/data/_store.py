@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedmeki_bench.data._index import Label, TaskIndex
 from fedmeki_bench.errors import BenchError, UsageError, did_you_mean
-from fedmeki_bench.files import read_json
+from fedmeki_bench.files import file_sha256, read_json
 from fedmeki_bench.sources import Array
 from fedmeki_bench.specs import Modality, TaskSpec
 
@@ -25,7 +25,7 @@ __all__ = ["DEFAULT_STORE", "STORE_FORMAT", "Inputs", "Label", "Labelled", "Prep
 DEFAULT_STORE = Path("prepared")
 """Where `data prepare` writes and `run` looks if no folder is given."""
 
-STORE_FORMAT = 1
+STORE_FORMAT = 2
 """Version of the store's layout; another one is not read."""
 
 AGAIN = "run data prepare again"
@@ -74,6 +74,9 @@ class PreparedTask(TaskIndex):
 
         path = self._store / "tasks" / self.id / "index.parquet"
         try:
+            # A run killed between the index and store.json leaves the two of different partitions.
+            if file_sha256(path) != self.details["index_sha256"]:
+                raise BenchError("the task's index is not the one that was prepared", where=path, fix=AGAIN)
             return pq.read_table(path)
         except (OSError, pa.ArrowException) as error:
             what = "the task's index is missing or damaged"
