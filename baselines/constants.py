@@ -26,7 +26,9 @@ class _Constant(Method):
     def setup(self, context: MethodContext) -> None:
         """Nothing to build."""
 
-    def inject(self, knowledge: Knowledge, public: Mapping[str, Sequence[Labelled]], round_index: int) -> InjectionReport:
+    def inject(
+        self, knowledge: Knowledge, public: Mapping[str, Sequence[Labelled]], round_index: int
+    ) -> InjectionReport:
         """Nothing to learn."""
         return InjectionReport()
 
@@ -61,7 +63,9 @@ class Majority(_Constant):
         """Start with no count."""
         self._counts: dict[str, Counter[str]] = {}
 
-    def inject(self, knowledge: Knowledge, public: Mapping[str, Sequence[Labelled]], round_index: int) -> InjectionReport:
+    def inject(
+        self, knowledge: Knowledge, public: Mapping[str, Sequence[Labelled]], round_index: int
+    ) -> InjectionReport:
         """Count the public targets."""
         self._counts = {task: Counter(one.target for one in examples) for task, examples in public.items()}
         return InjectionReport()

@@ -53,7 +53,9 @@ class FedKIM(FoundationInjection):
             attention_softmax=self.config["attention_softmax"],
             use_task_description=self.config["task_description"],
             use_modality_descriptions=self.config["modality_description"],
-            descriptions={task: _descriptions(context.foundation, spec) for task, spec in context.tasks.items()},
+            descriptions={
+                task: _descriptions(context.foundation, spec) for task, spec in context.tasks.items()
+            },
             init_seed=context.seed,
         )
         model: nn.Module = get_peft_model(context.foundation.model, config)

@@ -42,7 +42,9 @@ class BenchError(Exception):
     def render(self) -> str:
         """The message as printed: the sentence, then one labelled line for each detail given."""
         details = {"where": self.where, "expected": self.expected, "found": self.found, "to do": self.fix}
-        return "\n".join([self.what, *(f"  {name}: {value}" for name, value in details.items() if value is not None)])
+        return "\n".join(
+            [self.what, *(f"  {name}: {value}" for name, value in details.items() if value is not None)]
+        )
 
 
 class UsageError(BenchError):

@@ -35,7 +35,9 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket.socket, "connect_ex", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **options: refuse(socket.socket(), arguments[:2]))
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda *arguments, **options: refuse(socket.socket(), arguments[:2])
+    )
     yield
 
 

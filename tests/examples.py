@@ -42,7 +42,9 @@ def make_examples(task: str, count: int, *, first: int = 0) -> list[Labelled]:
     return [Labelled(make_inputs(task, first + at), "yes" if at % 2 else "no") for at in range(count)]
 
 
-def make_encoders(width: int, *, modalities: Sequence[Modality] = ENCODED_MODALITIES, seed: int = 0) -> Encoders:
+def make_encoders(
+    width: int, *, modalities: Sequence[Modality] = ENCODED_MODALITIES, seed: int = 0
+) -> Encoders:
     """Encoders of the modalities, with a neutral scaling."""
     scales = {name: ClinicalScale((0.0,) * count, (1.0,) * count) for name, count in FEATURES.items()}
     return build_encoders(modalities, EncoderOptions(width, scales), seed=seed)
@@ -61,7 +63,9 @@ def make_method(
     """A method set up on the tiny foundation model for some training tasks."""
     foundation = foundation or load_foundation_model("tiny", device=torch.device("cpu"))
     specs: dict[str, TaskSpec] = {task: TASKS[task] for task in tasks}
-    modalities = sorted({name for spec in TASKS.values() for name in spec.encoded_modalities} & _needed(tasks))
+    modalities = sorted(
+        {name for spec in TASKS.values() for name in spec.encoded_modalities} & _needed(tasks)
+    )
     settings = {"learning_rate": 5e-3, "batch_size": 4, "micro_batch_size": 2, "rounds": 2} | training
     method = load_method(name, options)
     method.setup(

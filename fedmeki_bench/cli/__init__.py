@@ -94,5 +94,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     except OSError as error:
         if debug or error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
             raise
-        click.echo(f"error: {error.strerror}\n  where: {error.filename}\n  to do: free space or choose another folder", err=True)
+        click.echo(
+            f"error: {error.strerror}\n  where: {error.filename}\n  to do: free space or choose another folder",
+            err=True,
+        )
         sys.exit(1)

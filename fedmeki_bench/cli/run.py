@@ -18,7 +18,7 @@ __all__ = ["command"]
 
 PROTOCOLS = ("single_task", "multi_task", "zero_shot")
 DEMO_FOLDER = Path("demo")
-DEMO_ITEMS = 96
+DEMO_ITEMS = 80
 
 
 def _options(pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -40,26 +40,72 @@ def _options(pairs: tuple[str, ...]) -> dict[str, Any]:
     "  fedmeki-bench run --method submissions/mine --set rank=4 --protocol zero_shot"
 )
 @click.option("--method", required=True, help="Name, module:Class, or path of a method; see 'methods ls'.")
-@click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="An option of the method; repeat for more.")
+@click.option(
+    "--set", "pairs", multiple=True, metavar="NAME=VALUE", help="An option of the method; repeat for more."
+)
 @click.option("--profile", help="paper, mini or demo.  [default: paper; demo if no data are prepared]")
-@click.option("--protocol", "protocols", multiple=True, type=click.Choice([*PROTOCOLS, "all"]), help="Repeat for more.  [default: all]")
-@click.option("--tasks", "names", multiple=True, metavar="TASK", help="Only these tasks (ids or abbreviations).  [default: all]")
+@click.option(
+    "--protocol",
+    "protocols",
+    multiple=True,
+    type=click.Choice([*PROTOCOLS, "all"]),
+    help="Repeat for more.  [default: all]",
+)
+@click.option(
+    "--tasks",
+    "names",
+    multiple=True,
+    metavar="TASK",
+    help="Only these tasks (ids or abbreviations).  [default: all]",
+)
 @click.option("--data", type=click.Path(path_type=Path), help="Prepared store.  [default: ./prepared]")
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of runs.")
-@click.option("--foundation-model", default="smollm2-135m", show_default=True, help="smollm2-135m, mmedlm2, tiny, a hub id, or a folder.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder of runs.",
+)
+@click.option(
+    "--foundation-model",
+    default="smollm2-135m",
+    show_default=True,
+    help="smollm2-135m, mmedlm2, tiny, a hub id, or a folder.",
+)
 @click.option("--backbone", type=click.Choice(["fedavg", "fedprox"]), default="fedavg", show_default=True)
-@click.option("--weighting", type=click.Choice(["uniform", "examples"]), default="uniform", show_default=True, help="Of the clients' mean.")
-@click.option("--deal", type=click.Choice(["iid", "dirichlet", "site", "demographic", "quantity"]), default="iid", show_default=True, help="How private data are dealt to clients.")
+@click.option(
+    "--weighting",
+    type=click.Choice(["uniform", "examples"]),
+    default="uniform",
+    show_default=True,
+    help="Of the clients' mean.",
+)
+@click.option(
+    "--deal",
+    type=click.Choice(["iid", "dirichlet", "site", "demographic", "quantity"]),
+    default="iid",
+    show_default=True,
+    help="How private data are dealt to clients.",
+)
 @click.option("--rounds", type=int, help="Communication rounds.  [default: the profile's]")
 @click.option("--clients", type=int, help="Number of clients.  [default: the profile's]")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--limit", type=int, help="At most N examples of each part of each task (a seeded sample).")
-@click.option("--image-weights", type=click.Path(path_type=Path), help="timm's DeiT-tiny weights as safetensors.  [default: random]")
+@click.option(
+    "--image-weights",
+    type=click.Path(path_type=Path),
+    help="timm's DeiT-tiny weights as safetensors.  [default: random]",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--prediction-batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Speed only.")
+@click.option(
+    "--prediction-batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Speed only."
+)
 @click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time; same result.")
 @click.option("--download", is_flag=True, help="Allow fetching the foundation model from the hub.")
-@click.option("--progress", type=click.Choice(["auto", "plain", "json", "quiet"]), default="auto", show_default=True)
+@click.option(
+    "--progress", type=click.Choice(["auto", "plain", "json", "quiet"]), default="auto", show_default=True
+)
 def command(
     method: str,
     pairs: tuple[str, ...],
@@ -85,7 +131,7 @@ def command(
     from fedmeki_bench.specs import load_tasks, select_tasks
 
     specs = select_tasks([name for group in names for name in group.split(",")], load_tasks())
-    chosen = PROTOCOLS if not protocols or "all" in protocols else protocols
+    chosen: Any = PROTOCOLS if not protocols or "all" in protocols else protocols
     options = load_method(method, _options(pairs)).config
     display = open_display(progress)
     try:
@@ -93,7 +139,12 @@ def command(
         if profile is None:
             profile = "demo" if data is None and not place.exists() else "paper"
         config = resolve_config(
-            method=method, method_options=options, profile=profile, tasks=tuple(specs), protocols=chosen, **settings
+            method=method,
+            method_options=options,
+            profile=profile,
+            tasks=tuple(specs),
+            protocols=chosen,
+            **settings,
         )
         if data is None and profile == "demo" and not place.exists():
             store = _demo_store(specs, display)
@@ -116,9 +167,21 @@ def _demo_store(specs: dict[str, TaskSpec], display: Display) -> PreparedStore:
     from fedmeki_bench.specs import load_tasks
 
     store = DEMO_FOLDER / "prepared"
-    display.note(f"no prepared data found: the demo runs on a small SIMULATED corpus in {DEMO_FOLDER}/ (its scores say nothing about medicine)")
+    display.note(
+        f"no prepared data found: the demo runs on a small SIMULATED corpus in {DEMO_FOLDER}/ (its scores say nothing about medicine)"
+    )
     if not (store / "store.json").is_file():
         raw = DEMO_FOLDER / "simulated"
-        simulate(raw, size=DEMO_ITEMS, seed=0, progress=lambda name, done, total: display.event(f"simulate {name}", done, total, {}))
-        prepare(raw, store, tasks=load_tasks(), progress=lambda name, done, total: display.event(f"prepare {name}", done, total, {}))
+        simulate(
+            raw,
+            size=DEMO_ITEMS,
+            seed=0,
+            progress=lambda name, done, total: display.event(f"simulate {name}", done, total, {}),
+        )
+        prepare(
+            raw,
+            store,
+            tasks=load_tasks(),
+            progress=lambda name, done, total: display.event(f"prepare {name}", done, total, {}),
+        )
     return PreparedStore.open(store, tasks=load_tasks())

@@ -13,7 +13,9 @@ from fedmeki_bench.errors import FaultsError
 __all__ = ["command"]
 
 
-@click.group(epilog="Examples:\n\n  fedmeki-bench tasks ls\n\n  fedmeki-bench tasks show CD\n\n  fedmeki-bench tasks validate tasks/")
+@click.group(
+    epilog="Examples:\n\n  fedmeki-bench tasks ls\n\n  fedmeki-bench tasks show CD\n\n  fedmeki-bench tasks validate tasks/"
+)
 def command() -> None:
     """List, show and validate the task specifications."""
 
@@ -31,10 +33,21 @@ def list_tasks(as_json: bool) -> None:
         click.echo(json.dumps([{"hash": spec.hash, **asdict(spec)} for spec in tasks.values()], indent=1))
         return
     rows = [
-        [spec.short, spec.id, spec.role, spec.kind, spec.source, "+".join(spec.modalities), spec.paper.total or "", spec.paper.test]
+        [
+            spec.short,
+            spec.id,
+            spec.role,
+            spec.kind,
+            spec.source,
+            "+".join(spec.modalities),
+            spec.paper.total or "",
+            spec.paper.test,
+        ]
         for spec in tasks.values()
     ]
-    click.echo(tabulate(rows, headers=["", "task", "role", "kind", "source", "modalities", "papers: total", "test"]))
+    click.echo(
+        tabulate(rows, headers=["", "task", "role", "kind", "source", "modalities", "papers: total", "test"])
+    )
 
 
 @command.command("show")
@@ -48,7 +61,10 @@ def show_task(task: str, as_json: bool) -> None:
 
     spec = find_task(task, load_tasks())
     shown = {"hash": spec.hash, **json.loads(json.dumps(asdict(spec)))}
-    click.echo(json.dumps(shown, indent=1) if as_json else yaml.safe_dump(shown, sort_keys=False, width=100), nl=as_json)
+    click.echo(
+        json.dumps(shown, indent=1) if as_json else yaml.safe_dump(shown, sort_keys=False, width=100),
+        nl=as_json,
+    )
 
 
 @command.command("validate")
@@ -59,6 +75,8 @@ def validate(path: Path | None) -> None:
 
     faults = spec_faults(path)
     if faults:
-        raise FaultsError(f"{len(faults)} fault{'s' if len(faults) > 1 else ''} in the task specifications", faults)
+        raise FaultsError(
+            f"{len(faults)} fault{'s' if len(faults) > 1 else ''} in the task specifications", faults
+        )
     count = len(load_tasks(path)) if path is None or path.is_dir() else 1
     click.echo(f"{count} task specification{'s' if count > 1 else ''} valid")

@@ -31,7 +31,11 @@ def aggregate(updates: Sequence[ClientUpdate], weighting: Weighting = "uniform")
     names = set(updates[0].state)
     for client, update in enumerate(updates):
         if set(update.state) != names:
-            raise BenchError("a client's model differs from the others'", where=f"client {client}", found=str(sorted(names ^ set(update.state))[:5]))
+            raise BenchError(
+                "a client's model differs from the others'",
+                where=f"client {client}",
+                found=str(sorted(names ^ set(update.state))[:5]),
+            )
     counts = [update.examples if weighting == "examples" else 1 for update in updates]
     if not sum(counts):
         raise BenchError("no client has any example", expected="at least one example in total")
@@ -40,7 +44,9 @@ def aggregate(updates: Sequence[ClientUpdate], weighting: Weighting = "uniform")
     for name, first in updates[0].state.items():
         values = [update.state[name] for update in updates]
         if first.is_floating_point():
-            total = torch.stack([weight * value.double() for weight, value in zip(weights, values, strict=True)]).sum(dim=0)
+            total = torch.stack(
+                [weight * value.double() for weight, value in zip(weights, values, strict=True)]
+            ).sum(dim=0)
             merged[name] = total.to(first.dtype)
         else:
             merged[name] = torch.stack(values).amax(dim=0)

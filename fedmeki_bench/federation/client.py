@@ -52,13 +52,18 @@ class ClientUpdate:
     loss: float | None
 
 
-def _batches(data: ClientData, batch_size: int, generator: torch.Generator) -> Iterator[tuple[str, list[int]]]:
+def _batches(
+    data: ClientData, batch_size: int, generator: torch.Generator
+) -> Iterator[tuple[str, list[int]]]:
     """Batches of one task each, the tasks' batches in random order."""
     batches: list[tuple[str, list[int]]] = []
     for task in sorted(data):
         rows = data[task][0]
         order = torch.randperm(len(rows), generator=generator).tolist()
-        batches += [(task, [rows[at] for at in order[start : start + batch_size]]) for start in range(0, len(rows), batch_size)]
+        batches += [
+            (task, [rows[at] for at in order[start : start + batch_size]])
+            for start in range(0, len(rows), batch_size)
+        ]
     for at in torch.randperm(len(batches), generator=generator).tolist():
         yield batches[at]
 

@@ -59,7 +59,11 @@ def answer_ids(foundation: FoundationModel, prompt: str, answer: str) -> list[in
     before = foundation.tokenize(prompt)
     both = foundation.tokenize(f"{prompt} {answer}")
     if both[: len(before)] != before or len(both) == len(before):
-        raise BenchError("the tokenizer merges the prompt's end with the answer", where=foundation.name, found=repr(f"{prompt[-10:]} {answer}"))
+        raise BenchError(
+            "the tokenizer merges the prompt's end with the answer",
+            where=foundation.name,
+            found=repr(f"{prompt[-10:]} {answer}"),
+        )
     return both[len(before) :]
 
 

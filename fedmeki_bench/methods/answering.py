@@ -51,7 +51,9 @@ def in_batches(
 
 
 @torch.inference_mode()
-def answer_by_likelihood(model: Any, foundation: FoundationModel, task: TaskSpec, batch: Sequence[Inputs], sequences: Sequences) -> list[Answer]:
+def answer_by_likelihood(
+    model: Any, foundation: FoundationModel, task: TaskSpec, batch: Sequence[Inputs], sequences: Sequences
+) -> list[Answer]:
     """The likelier of a yes/no task's two answers, with the positive one's share of their probability as score.
 
     One forward pass where each answer is one token; both share the pass over the prompt in any case. A tie, which
@@ -64,10 +66,15 @@ def answer_by_likelihood(model: Any, foundation: FoundationModel, task: TaskSpec
     likelihoods = _log_likelihoods(model, foundation, sequences, candidates)
     difference = likelihoods[0] - likelihoods[1]
     scores = torch.sigmoid(difference).tolist()
-    return [Answer(positive if one > 0 else negative, round(score, 6)) for one, score in zip(difference.tolist(), scores, strict=True)]
+    return [
+        Answer(positive if one > 0 else negative, round(score, 6))
+        for one, score in zip(difference.tolist(), scores, strict=True)
+    ]
 
 
-def _log_likelihoods(model: Any, foundation: FoundationModel, sequences: Sequences, candidates: Sequence[Sequence[int]]) -> list[Tensor]:
+def _log_likelihoods(
+    model: Any, foundation: FoundationModel, sequences: Sequences, candidates: Sequence[Sequence[int]]
+) -> list[Tensor]:
     longest = max(len(candidate) for candidate in candidates)
     out = model(
         inputs_embeds=sequences.embeds,
@@ -86,19 +93,28 @@ def _log_likelihoods(model: Any, foundation: FoundationModel, sequences: Sequenc
     return totals
 
 
-def _continuation(model: Any, foundation: FoundationModel, sequences: Sequences, candidate: Sequence[int], cache: Any) -> Tensor:
+def _continuation(
+    model: Any, foundation: FoundationModel, sequences: Sequences, candidate: Sequence[int], cache: Any
+) -> Tensor:
     rows, steps = len(sequences.embeds), len(candidate) - 1
     embeds = foundation.embed(candidate[:-1]).expand(rows, -1, -1)
     mask = torch.cat([sequences.mask, sequences.mask.new_ones(rows, steps)], dim=1)
     positions = sequences.positions[:, -1:] + 1 + torch.arange(steps, device=embeds.device)
     # The cache grows in place with every use, so each answer continues from its own copy of the prompt's.
-    out = model(inputs_embeds=embeds, attention_mask=mask, position_ids=positions, past_key_values=copy.deepcopy(cache))
+    out = model(
+        inputs_embeds=embeds,
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=copy.deepcopy(cache),
+    )
     log_probabilities = torch.log_softmax(out.logits.double(), dim=-1)
     return log_probabilities[:, torch.arange(steps), torch.tensor(candidate[1:])].sum(dim=1)
 
 
 @torch.inference_mode()
-def answer_by_generation(model: Any, foundation: FoundationModel, task: TaskSpec, sequences: Sequences) -> list[Answer]:
+def answer_by_generation(
+    model: Any, foundation: FoundationModel, task: TaskSpec, sequences: Sequences
+) -> list[Answer]:
     """Greedy decoding, stopped at the end token or at the task's longest answer; text only, no score."""
     generated = model.generate(
         inputs_embeds=sequences.embeds,

@@ -64,7 +64,11 @@ class Knowledge:
 
     def encoder_state(self) -> dict[str, torch.Tensor]:
         """The encoders' part of the state, named as in `Encoders.state_dict()`."""
-        return {name.removeprefix("encoders."): value for name, value in self.state.items() if name.startswith("encoders.")}
+        return {
+            name.removeprefix("encoders."): value
+            for name, value in self.state.items()
+            if name.startswith("encoders.")
+        }
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,10 @@ class MethodContext:
             BenchError: the method said that it uses none.
         """
         if self.foundation_model is None:
-            raise BenchError("no foundation model was loaded", fix="leave uses_foundation_model at True in the method's class")
+            raise BenchError(
+                "no foundation model was loaded",
+                fix="leave uses_foundation_model at True in the method's class",
+            )
         return self.foundation_model
 
 
@@ -161,7 +168,11 @@ class Method(ABC):
     """
 
     name: ClassVar[str]
-    config_schema: ClassVar[Mapping[str, Any]] = {"type": "object", "additionalProperties": False, "properties": {}}
+    config_schema: ClassVar[Mapping[str, Any]] = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {},
+    }
     uses_foundation_model: ClassVar[bool] = True
     """False for methods that answer without the model (constants): the runner then loads none."""
 
@@ -177,9 +188,18 @@ class Method(ABC):
             option = ".".join(map(str, error.absolute_path))
             if error.validator == "additionalProperties":
                 unknown = sorted(set(self.config) - set(properties))
-                faults += [Fault(self.name, name, "no such option", "an unknown option", did_you_mean(name, properties)) for name in unknown]
+                faults += [
+                    Fault(
+                        self.name, name, "no such option", "an unknown option", did_you_mean(name, properties)
+                    )
+                    for name in unknown
+                ]
             else:
-                faults.append(Fault(self.name, option, f"{error.validator} {error.validator_value}", repr(error.instance)))
+                faults.append(
+                    Fault(
+                        self.name, option, f"{error.validator} {error.validator_value}", repr(error.instance)
+                    )
+                )
         if faults:
             raise FaultsError(f"wrong options for the method {self.name!r}", faults)
 
@@ -193,7 +213,9 @@ class Method(ABC):
         """Build what the method trains; called once, before the first round."""
 
     @abstractmethod
-    def inject(self, knowledge: Knowledge, public: Mapping[str, Sequence[Labelled]], round_index: int) -> InjectionReport:
+    def inject(
+        self, knowledge: Knowledge, public: Mapping[str, Sequence[Labelled]], round_index: int
+    ) -> InjectionReport:
         """Take in what the clients learned, using the public examples of the training tasks (by task id)."""
 
     @abstractmethod

@@ -6,6 +6,7 @@ it adds to the model: nothing (FedPlug), low-rank adapters (FedPlug_L), routed e
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
@@ -70,7 +71,9 @@ class FoundationInjection(Method):
     def setup(self, context: MethodContext) -> None:
         """Adapt the model; the adapter's initial weights follow from the run's seed."""
         self.context = context
-        with seeded(context.device, context.seed, "adapter"):
+        with seeded(context.device, context.seed, "adapter"), warnings.catch_warnings():
+            # PEFT reads an attribute that transformers has renamed; nothing a user could act on.
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
             self.model = self.adapt(context)
         self.model.to(context.device)
         # The encoders stay in evaluation mode in injection too: batch statistics stay the clients', and a row's tokens
@@ -82,12 +85,16 @@ class FoundationInjection(Method):
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """The parameters that injection trains, by name: the adapter's, and the encoders' if they are trained."""
-        found = {f"adapter.{name}": value for name, value in self.model.named_parameters() if value.requires_grad}
+        found = {
+            f"adapter.{name}": value for name, value in self.model.named_parameters() if value.requires_grad
+        }
         if self.config["train_encoders"]:
             found |= {f"encoders.{name}": value for name, value in self.context.encoders.named_parameters()}
         return found
 
-    def inject(self, knowledge: Knowledge, public: Mapping[str, Sequence[Labelled]], round_index: int) -> InjectionReport:
+    def inject(
+        self, knowledge: Knowledge, public: Mapping[str, Sequence[Labelled]], round_index: int
+    ) -> InjectionReport:
         """Put the aggregated encoders in place, then train on the public examples of all training tasks together."""
         if knowledge.clients:
             self.context.encoders.load_state_dict(knowledge.encoder_state())
@@ -101,7 +108,10 @@ class FoundationInjection(Method):
             self.model.train()
             with seeded(self.context.device, self.context.seed, "injection", round_index):
                 for epoch in range(self.context.training.epochs):
-                    losses += [self._optimiser.step(self._losses(batch)) for batch in self._batches(pairs, round_index, epoch)]
+                    losses += [
+                        self._optimiser.step(self._losses(batch))
+                        for batch in self._batches(pairs, round_index, epoch)
+                    ]
             self.model.eval()
         return InjectionReport(losses, self._trainable_counts(trainable))
 
@@ -140,10 +150,14 @@ class FoundationInjection(Method):
     def _loss(self, batch: Sequence[Pair], answers: Sequence[Sequence[int]]) -> Tensor:
         """Summed cross-entropy of the answers' tokens; logits are computed at the answers only (FedKIM, Eq. 6)."""
         tasks = [task for task, _ in batch]
-        sequences = align(self.context.foundation, self.context.encoders, tasks, [one.inputs for _, one in batch], answers)
+        sequences = align(
+            self.context.foundation, self.context.encoders, tasks, [one.inputs for _, one in batch], answers
+        )
         longest = max(map(len, answers))
         ignored = -100
-        targets = torch.tensor([[ignored] * (longest - len(ids)) + list(ids) for ids in answers], device=sequences.embeds.device)
+        targets = torch.tensor(
+            [[ignored] * (longest - len(ids)) + list(ids) for ids in answers], device=sequences.embeds.device
+        )
         with self.training_route(tasks):
             out = self.model(
                 inputs_embeds=sequences.embeds,
@@ -153,11 +167,15 @@ class FoundationInjection(Method):
                 use_cache=False,
             )
         logits = out.logits[:, :-1].float()
-        return nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=ignored, reduction="sum")
+        return nn.functional.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), ignore_index=ignored, reduction="sum"
+        )
 
     def encoders(self) -> State:
         """The encoders as they stand after injection."""
-        return {name: value.detach().cpu().clone() for name, value in self.context.encoders.state_dict().items()}
+        return {
+            name: value.detach().cpu().clone() for name, value in self.context.encoders.state_dict().items()
+        }
 
     def predict(self, task: TaskSpec, inputs: Sequence[Inputs]) -> list[Answer]:
         """Yes/no tasks by likelihood (or generation, if configured), text tasks by greedy decoding."""
@@ -175,7 +193,11 @@ class FoundationInjection(Method):
 
     def state_dict(self) -> dict[str, Any]:
         """Adapter, encoders, and the optimiser once it has stepped."""
-        adapter = {name: value.detach().cpu().clone() for name, value in self.model.named_parameters() if value.requires_grad}
+        adapter = {
+            name: value.detach().cpu().clone()
+            for name, value in self.model.named_parameters()
+            if value.requires_grad
+        }
         optimiser = self._optimiser.state_dict() if self._optimiser else None
         return {"adapter": adapter, "encoders": dict(self.encoders()), "optimiser": optimiser}
 
@@ -187,7 +209,9 @@ class FoundationInjection(Method):
                 parameters[name].copy_(value)
         self.context.encoders.load_state_dict(state["encoders"])
         if state["optimiser"] is not None:
-            self._optimiser = ServerOptimiser(self.trainable(), self.context.training, state["optimiser"]["examples"])
+            self._optimiser = ServerOptimiser(
+                self.trainable(), self.context.training, state["optimiser"]["examples"]
+            )
             self._optimiser.load_state_dict(state["optimiser"])
 
     def close(self) -> None:

@@ -43,12 +43,17 @@ class ServerOptimiser:
         examples: number of public examples a round, from which the length of the schedule follows.
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], settings: ServerTraining, examples: int) -> None:
+    def __init__(
+        self, parameters: Mapping[str, nn.Parameter], settings: ServerTraining, examples: int
+    ) -> None:
         self.settings = settings
         self.examples = examples
         self.parameters = list(parameters.values())
         self.optimiser = torch.optim.AdamW(
-            self.parameters, lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay
+            self.parameters,
+            lr=settings.learning_rate,
+            betas=settings.betas,
+            weight_decay=settings.weight_decay,
         )
         steps = settings.rounds * settings.epochs * math.ceil(examples / settings.batch_size)
         warmup = max(1, round(settings.warmup * steps))

@@ -60,7 +60,9 @@ def list_methods() -> list[Listing]:
     """Every method that can be named, each tried in isolation; a broken one carries its fault."""
     listings = []
     for name, point in _points().items():
-        kind: Literal["built-in", "installed"] = "built-in" if point.value.startswith("fedmeki_bench.") else "installed"
+        kind: Literal["built-in", "installed"] = (
+            "built-in" if point.value.startswith("fedmeki_bench.") else "installed"
+        )
         fault = None
         try:
             _checked(point.load(), point.value)
@@ -68,20 +70,36 @@ def list_methods() -> list[Listing]:
         except Exception as error:  # noqa: BLE001
             fault = f"{type(error).__name__}: {error}"
         listings.append(Listing(name, kind, point.value, fault))
-    listings += [Listing(name, "configuration", f"baselines/{path.name}") for name, path in _variants().items()]
+    listings += [
+        Listing(name, "configuration", f"baselines/{path.name}") for name, path in _variants().items()
+    ]
     return sorted(listings, key=lambda listing: listing.name)
 
 
 def _checked(found: object, origin: str) -> type[Method]:
-    if isinstance(found, type) and issubclass(found, Method) and isinstance(getattr(found, "name", None), str):
+    if (
+        isinstance(found, type)
+        and issubclass(found, Method)
+        and isinstance(getattr(found, "name", None), str)
+    ):
         return found
-    raise BenchError("not a method", where=origin, expected="a subclass of fedmeki_bench.methods.Method with a name", found=repr(found))
+    raise BenchError(
+        "not a method",
+        where=origin,
+        expected="a subclass of fedmeki_bench.methods.Method with a name",
+        found=repr(found),
+    )
 
 
 def _load_path(path: Path) -> type[Method]:
     file = path / "method.py" if path.is_dir() else path
     if not file.is_file():
-        raise UsageError("no method at this path", where=path, expected="a Python file, or a folder with method.py", found="neither")
+        raise UsageError(
+            "no method at this path",
+            where=path,
+            expected="a Python file, or a folder with method.py",
+            found="neither",
+        )
     name = f"fedmeki_plugin_{file.resolve().parent.name}_{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
@@ -100,18 +118,25 @@ def _run(action: Any, origin: str) -> Any:
         raise
     # The plug-in's own failure, of whatever kind, is reported as one clear message; --debug shows the cause.
     except Exception as error:
-        raise BenchError("the method could not be imported", where=origin, found=f"{type(error).__name__}: {error}") from error
+        raise BenchError(
+            "the method could not be imported", where=origin, found=f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def _only_method(module: ModuleType, origin: str) -> type[Method]:
     classes = [
         value
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__ and hasattr(value, "name")
+        if isinstance(value, type)
+        and issubclass(value, Method)
+        and value.__module__ == module.__name__
+        and hasattr(value, "name")
     ]
     if len(classes) != 1:
         names = ", ".join(sorted(value.__name__ for value in classes)) or "none"
-        raise UsageError("exactly one method class is expected", where=origin, found=names, fix="name it as module:Class")
+        raise UsageError(
+            "exactly one method class is expected", where=origin, found=names, fix="name it as module:Class"
+        )
     return classes[0]
 
 

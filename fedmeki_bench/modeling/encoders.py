@@ -88,7 +88,9 @@ def register_encoder(*modalities: Modality) -> Callable[[type[Encoder]], type[En
     def register(cls: type[Encoder]) -> type[Encoder]:
         for modality in modalities:
             if modality in _REGISTRY:
-                raise BenchError(f"two encoders for the modality {modality!r}", found=f"{_REGISTRY[modality]} and {cls}")
+                raise BenchError(
+                    f"two encoders for the modality {modality!r}", found=f"{_REGISTRY[modality]} and {cls}"
+                )
             _REGISTRY[modality] = cls
         return cls
 
@@ -101,6 +103,8 @@ class ImageEncoder(Encoder):
 
     name = "deit_tiny_distilled_patch16_224"
     tokens = 198
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, modality: Modality, options: EncoderOptions) -> None:
         import timm
@@ -118,12 +122,25 @@ class ImageEncoder(Encoder):
         from safetensors.torch import load_file
 
         if not path.is_file():
-            raise UsageError("no such file of image encoder weights", where=path, expected=f"a safetensors file of {self.name}")
-        state = {name: value for name, value in load_file(path).items() if not name.startswith(("head.", "head_dist."))}
+            raise UsageError(
+                "no such file of image encoder weights",
+                where=path,
+                expected=f"a safetensors file of {self.name}",
+            )
+        state = {
+            name: value
+            for name, value in load_file(path).items()
+            if not name.startswith(("head.", "head_dist."))
+        }
         expected = set(self.backbone.state_dict())
         if set(state) != expected:
             found = f"{len(expected - set(state))} names missing, {len(set(state) - expected)} unknown"
-            raise BenchError("these are not the image encoder's weights", where=path, expected=f"the names of {self.name}", found=found)
+            raise BenchError(
+                "these are not the image encoder's weights",
+                where=path,
+                expected=f"the names of {self.name}",
+                found=found,
+            )
         self.backbone.load_state_dict(state)
         self.weights = f"sha256:{file_sha256(path)}"
 
@@ -176,11 +193,16 @@ class ClinicalEncoder(Encoder):
     """
 
     name = "clinical_transformer"
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, modality: Modality, options: EncoderOptions) -> None:
         super().__init__()
         if modality not in options.scales:
-            raise BenchError(f"no scaling for the modality {modality!r}", fix="compute it from public data with clinical_scale")
+            raise BenchError(
+                f"no scaling for the modality {modality!r}",
+                fix="compute it from public data with clinical_scale",
+            )
         scale = options.scales[modality]
         self.register_buffer("mean", torch.tensor(scale.mean, dtype=torch.float32))
         self.register_buffer("deviation", torch.tensor(scale.deviation, dtype=torch.float32))
@@ -218,7 +240,9 @@ class Encoders(nn.ModuleDict):
             if not rows:
                 continue
             if modality not in self:
-                raise BenchError(f"no encoder for the modality {modality!r}", where=f"input {inputs[rows[0]].id}")
+                raise BenchError(
+                    f"no encoder for the modality {modality!r}", where=f"input {inputs[rows[0]].id}"
+                )
             encoder = self[modality]
             assert isinstance(encoder, Encoder)
             device = next(encoder.parameters()).device

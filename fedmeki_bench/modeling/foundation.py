@@ -53,7 +53,7 @@ class FoundationModel:
     @property
     def width(self) -> int:
         """Width of the token embeddings."""
-        return int(self.embedding.weight.shape[1])  # type: ignore[union-attr, arg-type]
+        return int(self._embedding_weight.shape[1])
 
     @property
     def embedding(self) -> nn.Module:
@@ -64,9 +64,13 @@ class FoundationModel:
     @property
     def device(self) -> torch.device:
         """Where the embedding layer is."""
+        return self._embedding_weight.device
+
+    @property
+    def _embedding_weight(self) -> Tensor:
         weight = self.embedding.weight
         assert isinstance(weight, Tensor)
-        return weight.device
+        return weight
 
     @property
     def parameters(self) -> int:
@@ -181,10 +185,14 @@ def _load(name: str, dtype: torch.dtype, download: bool) -> tuple[Any, Any]:
     local = not download
     with _explained(source):
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, local_files_only=local, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            source, dtype=dtype, local_files_only=local, trust_remote_code=False
+        )
     return model, tokenizer
 
 
 def _folder_revision(folder: Path) -> str:
     files = sorted(path for path in folder.iterdir() if path.is_file())
-    return content_hash({path.name: path.stat().st_size for path in files} | {"config": (folder / "config.json").read_text()})[:16]
+    return content_hash(
+        {path.name: path.stat().st_size for path in files} | {"config": (folder / "config.json").read_text()}
+    )[:16]

@@ -65,7 +65,11 @@ def _convert(gguf: Path, folder: Path) -> None:
         AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(temporary)
         dequantised = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
         # The loaded model still calls itself quantised and refuses to be saved; a plain one of the same shape does not.
-        values = {name: value for name, value in dequantised.config.to_dict().items() if name != "quantization_config"}
+        values = {
+            name: value
+            for name, value in dequantised.config.to_dict().items()
+            if name != "quantization_config"
+        }
         plain = AutoModelForCausalLM.from_config(AutoConfig.for_model(**values))
         plain.load_state_dict(dequantised.state_dict())
         plain.save_pretrained(temporary)

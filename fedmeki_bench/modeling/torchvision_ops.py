@@ -28,7 +28,7 @@ def _compiled_operators_load() -> bool:
     extensions = [path for folder in folders for path in Path(folder).glob("_C*.so")]
     for extension in extensions:
         try:
-            torch.ops.load_library(str(extension))
+            torch.ops.load_library(str(extension))  # type: ignore[no-untyped-call]
         except OSError:
             return False
     return hasattr(torch.ops.torchvision, "nms")
@@ -38,7 +38,7 @@ def declare_missing_operators() -> None:
     """Declare torchvision's operators if its compiled extension does not load here; harmless when called again."""
     if _declared or _compiled_operators_load():
         return
-    library = torch.library.Library("torchvision", "DEF")
+    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for schema in _SCHEMAS:
-        library.define(schema)
+        library.define(schema)  # type: ignore[no-untyped-call]
     _declared.append(library)

@@ -34,7 +34,11 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     manifest = read_json(folder / MANIFEST)
     if file_sha256(folder / STATE) != manifest["sha256"]:
-        raise BenchError("a checkpoint was altered", where=folder / STATE, fix="delete this folder; the run resumes from the one before")
+        raise BenchError(
+            "a checkpoint was altered",
+            where=folder / STATE,
+            fix="delete this folder; the run resumes from the one before",
+        )
     # weights_only: tensors and plain containers, never code.
     state: dict[str, Any] = torch.load(folder / STATE, map_location="cpu", weights_only=True)
     return state, manifest
@@ -42,7 +46,9 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def last_complete(training: Path) -> Path | None:
     """The newest checkpoint folder of a training that has its manifest, or None."""
-    complete = [folder for folder in training.glob("*") if folder.name.isdigit() and (folder / MANIFEST).is_file()]
+    complete = [
+        folder for folder in training.glob("*") if folder.name.isdigit() and (folder / MANIFEST).is_file()
+    ]
     return max(complete, key=lambda folder: int(folder.name), default=None)
 
 

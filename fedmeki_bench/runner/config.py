@@ -16,7 +16,16 @@ from fedmeki_bench.federation.aggregate import Weighting
 from fedmeki_bench.methods import ServerTraining
 from fedmeki_bench.specs import PARTS, Part
 
-__all__ = ["BACKBONES", "DEALS", "PROTOCOLS", "Backbone", "Protocol", "RunConfig", "profile_names", "resolve_config"]
+__all__ = [
+    "BACKBONES",
+    "DEALS",
+    "PROTOCOLS",
+    "Backbone",
+    "Protocol",
+    "RunConfig",
+    "profile_names",
+    "resolve_config",
+]
 
 Protocol = Literal["single_task", "multi_task", "zero_shot"]
 Backbone = Literal["fedavg", "fedprox"]

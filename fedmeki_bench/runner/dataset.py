@@ -71,7 +71,13 @@ class RunData:
         chosen = {task: self.tasks[task] for task in tasks}
         held = []
         for client in range(clients):
-            held.append({task: (rows.deal.clients[client], rows.prepared.labelled) for task, rows in chosen.items() if rows.deal})
+            held.append(
+                {
+                    task: (rows.deal.clients[client], rows.prepared.labelled)
+                    for task, rows in chosen.items()
+                    if rows.deal
+                }
+            )
         return TrainingData(
             tasks={task: rows.spec for task, rows in chosen.items()},
             clients=held,
@@ -91,7 +97,12 @@ class RunData:
         public = self._labelled(list(self.training_tasks()), "public")
         scales: dict[Modality, ClinicalScale] = {}
         for modality in CLINICAL:
-            arrays = [one.inputs.modalities[modality] for held in public.values() for one in held if modality in one.inputs.modalities]
+            arrays = [
+                one.inputs.modalities[modality]
+                for held in public.values()
+                for one in held
+                if modality in one.inputs.modalities
+            ]
             if arrays:
                 scales[modality] = clinical_scale(arrays)
         return scales
@@ -113,9 +124,18 @@ def gather(config: RunConfig, specs: Mapping[str, TaskSpec], store: PreparedStor
             missing[task] = store.unavailable.get(task, "not prepared")
             continue
         tasks[task] = _task_rows(config, spec, store.tasks[task])
-    trained = {modality for rows in tasks.values() if rows.spec.role == "training" for modality in rows.spec.encoded_modalities}
+    trained = {
+        modality
+        for rows in tasks.values()
+        if rows.spec.role == "training"
+        for modality in rows.spec.encoded_modalities
+    }
     if not trained:
-        raise BenchError("no training task has data", where=store.path, found="; ".join(f"{task}: {why}" for task, why in missing.items()))
+        raise BenchError(
+            "no training task has data",
+            where=store.path,
+            found="; ".join(f"{task}: {why}" for task, why in missing.items()),
+        )
     for task, rows in list(tasks.items()):
         untrained = set(rows.spec.encoded_modalities) - trained
         if untrained:
@@ -131,7 +151,11 @@ def _task_rows(config: RunConfig, spec: TaskSpec, prepared: PreparedTask) -> Tas
         # Rows come in an order that follows from a content hash: the first N are a seeded sample.
         used[part] = list(prepared.rows(part))[: config.limit.get(part)]
         if not used[part]:
-            raise BenchError(f"the {part} part of a task is empty", where=spec.id, fix="prepare more data, or leave the task out with --tasks")
+            raise BenchError(
+                f"the {part} part of a task is empty",
+                where=spec.id,
+                fix="prepare more data, or leave the task out with --tasks",
+            )
     dealt = None
     if spec.role == "training":
         dealt = deal(prepared, used["private"], clients=config.clients, seed=config.seed, scheme=config.deal)

@@ -21,7 +21,17 @@ from fedmeki_bench.errors import UsageError
 
 __all__ = ["StageClock", "offline", "pick_device", "provenance"]
 
-RECORDED_PACKAGES = ("torch", "transformers", "peft", "timm", "datasets", "numpy", "scikit-learn", "nltk", "rouge-score")
+RECORDED_PACKAGES = (
+    "torch",
+    "transformers",
+    "peft",
+    "timm",
+    "datasets",
+    "numpy",
+    "scikit-learn",
+    "nltk",
+    "rouge-score",
+)
 
 
 def pick_device(name: str) -> tuple[torch.device, torch.dtype]:
@@ -62,7 +72,12 @@ def offline(allowed: bool) -> Iterator[None]:
 def _git(*arguments: str) -> str | None:
     try:
         run = subprocess.run(
-            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
+            ["git", *arguments],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -71,7 +86,11 @@ def _git(*arguments: str) -> str | None:
 
 def provenance(device: torch.device, dtype: torch.dtype, started: str) -> dict[str, Any]:
     """Versions, commit (None outside a checkout), platform, device, and times in UTC."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else platform.processor() or platform.machine()
+    )
     status = _git("status", "--porcelain")
     return {
         "version": __version__,
@@ -113,7 +132,10 @@ class StageClock:
 
     def record(self) -> list[dict[str, Any]]:
         """The stages in the order in which they were first entered."""
-        return [{"stage": name, "wall_s": round(wall, 3), "peak_memory_bytes": self._peak[name]} for name, wall in self._wall.items()]
+        return [
+            {"stage": name, "wall_s": round(wall, 3), "peak_memory_bytes": self._peak[name]}
+            for name, wall in self._wall.items()
+        ]
 
 
 def _reset_peak(device: torch.device) -> None:

@@ -28,11 +28,16 @@ def labels_path(run: Path, task: str) -> Path:
 
 def write_labels(run: Path, task: str, prepared: PreparedTask, rows: Sequence[int]) -> None:
     """Write the labels of these rows; unknown question types are left out of the line."""
-    lines = [{name: value for name, value in asdict(label).items() if value is not None} for label in prepared.labels(rows)]
+    lines = [
+        {name: value for name, value in asdict(label).items() if value is not None}
+        for label in prepared.labels(rows)
+    ]
     write_jsonl(labels_path(run, task), lines)
 
 
-def predict_task(method: Method, spec: TaskSpec, prepared: PreparedTask, rows: Sequence[int], path: Path) -> None:
+def predict_task(
+    method: Method, spec: TaskSpec, prepared: PreparedTask, rows: Sequence[int], path: Path
+) -> None:
     """Answer these rows and write the answers; nothing is done if the file is already there (files appear whole).
 
     The method sees inputs only: ids, modalities and questions.
@@ -44,5 +49,7 @@ def predict_task(method: Method, spec: TaskSpec, prepared: PreparedTask, rows: S
     check_answers(method, spec, answers, len(inputs))
     lines: list[dict[str, str | float]] = []
     for one, answer in zip(inputs, answers, strict=True):
-        lines.append({"id": one.id, "answer": answer.text} | ({} if answer.score is None else {"score": answer.score}))
+        lines.append(
+            {"id": one.id, "answer": answer.text} | ({} if answer.score is None else {"score": answer.score})
+        )
     write_jsonl(path, lines)

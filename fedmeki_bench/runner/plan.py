@@ -328,7 +328,7 @@ class _Planner:
 
     def _checkpointed(self, spec: TaskSpec, rows: int) -> int:
         """Activations with checkpointing: each layer's input, and all of the one layer being repeated."""
-        layers = foundation_config(self.config.foundation_model).num_hidden_layers
+        layers: int = foundation_config(self.config.foundation_model).num_hidden_layers
         one = self._training_cost(self.one, spec, rows)
         inputs = rows * self._tokens(spec) * self.width * self.dtype.itemsize
         return one.saved_bytes + layers * inputs

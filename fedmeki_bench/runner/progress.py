@@ -44,7 +44,9 @@ class _Quiet:
 
 class _JsonLines(_Quiet):
     def event(self, stage: str, done: int, total: int, fields: Mapping[str, Any]) -> None:
-        print(json.dumps({"stage": stage, "done": done, "total": total, **fields}), file=sys.stderr, flush=True)
+        print(
+            json.dumps({"stage": stage, "done": done, "total": total, **fields}), file=sys.stderr, flush=True
+        )
 
     def note(self, text: str) -> None:
         print(json.dumps({"note": text}), file=sys.stderr, flush=True)
@@ -64,7 +66,11 @@ class _Plain(_Quiet):
             return
         self._shown[stage] = tenth
         left = (time.monotonic() - started) / done * (total - done) if done else 0.0
-        print(f"{stage:<28} {done:>5}/{total:<5} {_text(fields):<44} {left:6.0f} s left", file=sys.stderr, flush=True)
+        print(
+            f"{stage:<28} {done:>5}/{total:<5} {_text(fields):<44} {left:6.0f} s left",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def note(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -75,7 +81,14 @@ class _Rich(_Quiet):
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         self._progress = Progress(
             TextColumn("{task.description:<26}"),
@@ -102,7 +115,11 @@ class _Rich(_Quiet):
 
 
 def _text(fields: Mapping[str, Any]) -> str:
-    shown = {name: f"{value:.4f}" if isinstance(value, float) else value for name, value in fields.items() if value is not None}
+    shown = {
+        name: f"{value:.4f}" if isinstance(value, float) else value
+        for name, value in fields.items()
+        if value is not None
+    }
     return "  ".join(f"{name} {value}" for name, value in shown.items())
 
 
@@ -127,7 +144,9 @@ class Events:
     def step(self, stage: str, done: int, total: int, **fields: Any) -> None:
         """`done` of a stage's `total` steps are finished; fields such as round, client, loss say more."""
         seconds = round(time.monotonic() - self._started, 3)
-        self._file.write(json.dumps({"seconds": seconds, "stage": stage, "done": done, "total": total, **fields}) + "\n")
+        self._file.write(
+            json.dumps({"seconds": seconds, "stage": stage, "done": done, "total": total, **fields}) + "\n"
+        )
         self._file.flush()
         self._display.event(stage, done, total, fields)
 

@@ -23,7 +23,13 @@ BOOTSTRAP_DRAWS = 2000
 
 
 def evaluation_record(
-    run: Path, protocol: Protocol, training: str, spec: TaskSpec, *, selected_round: int | None, router: Sequence[float] | None
+    run: Path,
+    protocol: Protocol,
+    training: str,
+    spec: TaskSpec,
+    *,
+    selected_round: int | None,
+    router: Sequence[float] | None,
 ) -> dict[str, Any]:
     """One evaluation of the result, scored from the files of the run's folder alone."""
     path = predictions_path(run, protocol, spec.id)
@@ -69,7 +75,11 @@ def _answers(predictions: Sequence[Prediction]) -> dict[str, Any]:
 def _reliability(labels: Sequence[LabelRow], predictions: Sequence[Prediction]) -> dict[str, Any]:
     """Ten equal bins of the probability of yes; none if any answer lacks one."""
     truth: Mapping[str, str] = {label.id: label.target for label in labels}
-    scores = [(prediction.score, truth[prediction.id] == "yes") for prediction in predictions if prediction.score is not None]
+    scores = [
+        (prediction.score, truth[prediction.id] == "yes")
+        for prediction in predictions
+        if prediction.score is not None
+    ]
     if len(scores) != len(predictions):
         return {}
     bins = []
@@ -78,5 +88,13 @@ def _reliability(labels: Sequence[LabelRow], predictions: Sequence[Prediction]) 
         if inside:
             mean = sum(score for score, _ in inside) / len(inside)
             share = sum(yes for _, yes in inside) / len(inside)
-            bins.append({"low": number / BINS, "high": (number + 1) / BINS, "n": len(inside), "mean_score": mean, "positive_share": share})
+            bins.append(
+                {
+                    "low": number / BINS,
+                    "high": (number + 1) / BINS,
+                    "n": len(inside),
+                    "mean_score": mean,
+                    "positive_share": share,
+                }
+            )
     return {"reliability": bins}

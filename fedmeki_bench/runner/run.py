@@ -40,7 +40,9 @@ class Finished:
     result: Mapping[str, Any]
 
 
-def run(config: RunConfig, specs: Mapping[str, TaskSpec], store: PreparedStore, out: Path, display: Display) -> Finished:
+def run(
+    config: RunConfig, specs: Mapping[str, TaskSpec], store: PreparedStore, out: Path, display: Display
+) -> Finished:
     """Do what is left to do of a run; the same configuration on the same data continues the same folder.
 
     Args:
@@ -84,7 +86,9 @@ def _run_id(config: RunConfig, data: RunData, revision: str | None) -> str:
 class _Run:
     """The stages of one run, in order; holds what they share."""
 
-    def __init__(self, config: RunConfig, data: RunData, folder: Path, events: Events, revision: str | None) -> None:
+    def __init__(
+        self, config: RunConfig, data: RunData, folder: Path, events: Events, revision: str | None
+    ) -> None:
         self.config, self.data, self.folder, self.events = config, data, folder, events
         self.started = utc_now()
         self.device, self.dtype = pick_device(config.device)
@@ -93,7 +97,9 @@ class _Run:
         if revision is not None:
             events.note(f"loading the foundation model {config.foundation_model}")
             with self.clock.stage("load foundation model"):
-                self.foundation = load_foundation_model(config.foundation_model, device=self.device, dtype=self.dtype, download=config.download)
+                self.foundation = load_foundation_model(
+                    config.foundation_model, device=self.device, dtype=self.dtype, download=config.download
+                )
         self.encoder_names: dict[str, dict[str, str]] = {}
         self.trainings: list[tuple[str, list[str], TrainingRecord]] = []
         self.evaluations: list[dict[str, Any]] = []
@@ -102,8 +108,12 @@ class _Run:
         """Train, predict and score; the content of `result.json`."""
         if any(rows.spec.kind == "text" for rows in self.data.tasks.values()):
             # What scoring will need is looked for before hours of inference, not after.
-            resources = check_meteor_resources()
-            self.events.note(f"METEOR: {resources}")
+            version = check_meteor_resources().version
+            self.events.note(
+                "METEOR matches words and stems only: no WordNet found"
+                if version == "none"
+                else f"METEOR uses WordNet {version}"
+            )
         for task, why in self.data.missing.items():
             self.events.note(f"left out: {task}: {why}")
         for task, rows in self.data.tasks.items():
@@ -114,10 +124,14 @@ class _Run:
         with self.clock.stage("scoring"):
             for done, (protocol, name, spec, record, router) in enumerate(jobs, start=1):
                 self.evaluations.append(
-                    evaluation_record(self.folder, protocol, name, spec, selected_round=record.selected_round, router=router)
+                    evaluation_record(
+                        self.folder, protocol, name, spec, selected_round=record.selected_round, router=router
+                    )
                 )
                 self.events.step("scoring", done, len(jobs), task=spec.id)
-            references = {task: reference_record(self.folder, rows.spec) for task, rows in self.data.tasks.items()}
+            references = {
+                task: reference_record(self.folder, rows.spec) for task, rows in self.data.tasks.items()
+            }
         return self._record(references)
 
     def _plan(self) -> list[tuple[str, list[str], list[tuple[Protocol, TaskSpec]]]]:
@@ -125,7 +139,9 @@ class _Run:
         training, zero_shot = self.data.training_tasks(), self.data.zero_shot_tasks()
         plan: list[tuple[str, list[str], list[tuple[Protocol, TaskSpec]]]] = []
         if "single_task" in self.config.protocols:
-            plan += [(f"single_task-{task}", [task], [("single_task", spec)]) for task, spec in training.items()]
+            plan += [
+                (f"single_task-{task}", [task], [("single_task", spec)]) for task, spec in training.items()
+            ]
         evaluated: list[tuple[Protocol, TaskSpec]] = []
         if "multi_task" in self.config.protocols:
             evaluated += [("multi_task", spec) for spec in training.values()]
@@ -168,7 +184,13 @@ class _Run:
         with self.clock.stage("prediction"):
             for done, (protocol, spec) in enumerate(evaluated, start=1):
                 rows = self.data.tasks[spec.id]
-                predict_task(method, spec, rows.prepared, rows.used["test"], predictions_path(self.folder, protocol, spec.id))
+                predict_task(
+                    method,
+                    spec,
+                    rows.prepared,
+                    rows.used["test"],
+                    predictions_path(self.folder, protocol, spec.id),
+                )
                 weights = method.expert_weights(spec)
                 jobs.append((protocol, name, spec, record, None if weights is None else list(weights)))
                 self.events.step(f"{name}: prediction", done, len(evaluated), task=spec.id)
@@ -184,7 +206,9 @@ class _Run:
         weights = Path(self.config.image_weights) if self.config.image_weights else None
         options = EncoderOptions(self.foundation.width, self.data.clinical_scales(), weights)
         encoders = build_encoders(modalities, options, seed=self.config.seed)
-        self.encoder_names = {name: {"name": str(one.name), "weights": str(one.weights)} for name, one in encoders.items()}
+        self.encoder_names = {
+            name: {"name": str(one.name), "weights": str(one.weights)} for name, one in encoders.items()
+        }
         return encoders
 
     def _local_model(self, method: Method, tasks: list[str]) -> LocalModel:
@@ -218,7 +242,9 @@ class _Run:
             "references": references,
             "trainings": [_training_record(*training) for training in self.trainings],
             "cost": {
-                "trainable_parameters": dict(self.trainings[-1][2].trainable_parameters) if self.trainings else {},
+                "trainable_parameters": dict(self.trainings[-1][2].trainable_parameters)
+                if self.trainings
+                else {},
                 "bytes_up": sum(record.traffic.up for _, _, record in self.trainings),
                 "bytes_down": sum(record.traffic.down for _, _, record in self.trainings),
                 "stages": self.clock.record(),
@@ -231,5 +257,10 @@ class _Run:
 def _training_record(name: str, tasks: list[str], record: TrainingRecord) -> dict[str, Any]:
     shown = ("round", "client_loss", "injection_loss", "development")
     rounds = [{key: entry[key] for key in shown} for entry in record.rounds]
-    return {"name": name, "tasks": tasks, "selection": SELECTION, "selected_round": record.selected_round, "rounds": rounds}
-
+    return {
+        "name": name,
+        "tasks": tasks,
+        "selection": SELECTION,
+        "selected_round": record.selected_round,
+        "rounds": rounds,
+    }

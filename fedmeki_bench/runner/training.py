@@ -51,10 +51,17 @@ class TrainingData:
     def __post_init__(self) -> None:
         for spec in self.tasks.values():
             if spec.role != "training":
-                raise BenchError("a zero-shot task may never be trained on", where=spec.id, expected="role training", found=spec.role)
+                raise BenchError(
+                    "a zero-shot task may never be trained on",
+                    where=spec.id,
+                    expected="role training",
+                    found=spec.role,
+                )
         for name, held in (("public", self.public), ("development", self.development)):
             if set(held) - set(self.tasks):
-                raise BenchError(f"{name} data of a task that is not trained", found=sorted(set(held) - set(self.tasks)))
+                raise BenchError(
+                    f"{name} data of a task that is not trained", found=sorted(set(held) - set(self.tasks))
+                )
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,9 @@ def brier_score(spec: TaskSpec, examples: Sequence[Labelled], answers: Sequence[
         if answer.score is not None:
             total += (answer.score - truth) ** 2
         else:
-            said = read_yes_no(answer.text, positive=spec.answer.positive or "", negative=spec.answer.negative or "")
+            said = read_yes_no(
+                answer.text, positive=spec.answer.positive or "", negative=spec.answer.negative or ""
+            )
             total += 1.0 if said is None else (float(said) - truth) ** 2
     return total / len(examples)
 
@@ -115,10 +124,19 @@ def train(
         if method.federated:
             with clock.stage("clients"):
                 report = _client_round(name, data, method, local, config, round_index, events, device)
-        knowledge = Knowledge({key: value.detach().clone() for key, value in local.state_dict().items()}, len(data.clients) if report else 0)
+        knowledge = Knowledge(
+            {key: value.detach().clone() for key, value in local.state_dict().items()},
+            len(data.clients) if report else 0,
+        )
         with clock.stage("injection"):
             injection = method.inject(knowledge, data.public, round_index)
-        events.step(f"{name}: injection", round_index + 1, config.rounds, round=round_index + 1, loss=injection.mean_loss)
+        events.step(
+            f"{name}: injection",
+            round_index + 1,
+            config.rounds,
+            round=round_index + 1,
+            loss=injection.mean_loss,
+        )
         with clock.stage("development"):
             development = _development(data, method)
         history.append(
@@ -132,7 +150,13 @@ def train(
                 "trainable_parameters": dict(injection.trainable_parameters),
             }
         )
-        events.step(f"{name}: development", round_index + 1, config.rounds, round=round_index + 1, brier=_mean(development))
+        events.step(
+            f"{name}: development",
+            round_index + 1,
+            config.rounds,
+            round=round_index + 1,
+            brier=_mean(development),
+        )
         with clock.stage("checkpoint"):
             state = {"method": method.state_dict(), "local": local.state_dict()}
             save_checkpoint(folder / str(round_index), state, {"history": history})
@@ -141,7 +165,9 @@ def train(
     if selected != len(history) - 1:
         state, _ = load_checkpoint(folder / str(selected))
         method.load_state_dict(state["method"])
-    traffic = Traffic(sum(entry["bytes_up"] for entry in history), sum(entry["bytes_down"] for entry in history))
+    traffic = Traffic(
+        sum(entry["bytes_up"] for entry in history), sum(entry["bytes_down"] for entry in history)
+    )
     return TrainingRecord(history, selected, traffic, history[-1]["trainable_parameters"])
 
 
@@ -165,7 +191,15 @@ def _client_round(
         done = round_index * len(data.clients) + client + 1
         events.step(f"{name}: clients", done, total, round=round_index + 1, client=client + 1, loss=loss)
 
-    return federated_round(local, data.clients, config.client, weighting=config.weighting, seed=seed, device=device, progress=progress)
+    return federated_round(
+        local,
+        data.clients,
+        config.client,
+        weighting=config.weighting,
+        seed=seed,
+        device=device,
+        progress=progress,
+    )
 
 
 def _development(data: TrainingData, method: Method) -> dict[str, float]:
@@ -185,10 +219,17 @@ def check_answers(method: Method, spec: TaskSpec, answers: Sequence[Answer], exp
     """
     where = f"{method.name}, {spec.id}"
     if len(answers) != expected:
-        raise BenchError("a method must answer every input once", where=where, expected=f"{expected} answers", found=len(answers))
+        raise BenchError(
+            "a method must answer every input once",
+            where=where,
+            expected=f"{expected} answers",
+            found=len(answers),
+        )
     for answer in answers:
         if answer.score is not None and not 0.0 <= answer.score <= 1.0:
-            raise BenchError("a score must be a probability", where=where, expected="0 to 1", found=answer.score)
+            raise BenchError(
+                "a score must be a probability", where=where, expected="0 to 1", found=answer.score
+            )
 
 
 def _resume(newest: Path, method: Method, local: LocalModel) -> list[dict[str, Any]]:

@@ -31,20 +31,28 @@ def _shorten(value: object, limit: int = 80) -> str:
 
 
 def _schema_fault(where: str, error: ValidationError) -> Iterable[Fault]:
+    keyword = error.validator
     field = ".".join(str(part) for part in error.absolute_path)
-    if error.validator == "additionalProperties":
-        known = list(error.schema.get("properties", {}))
+    # jsonschema types these loosely; each validator's value is what its keyword holds in the schema.
+    schema: Any = vars(error)["schema"]
+    wanted: Any = vars(error)["validator_value"]
+    if keyword == "additionalProperties":
+        known = list(schema.get("properties", {}))
         for name in sorted(set(error.instance) - set(known)):
-            yield Fault(where, f"{field}.{name}".lstrip("."), "no such field", "an unknown field", did_you_mean(name, known))
-    elif error.validator == "required":
-        missing = [name for name in error.validator_value if name not in error.instance]
-        for name in missing:
-            yield Fault(where, f"{field}.{name}".lstrip("."), "a value", "nothing")
-    elif error.validator == "enum":
-        values = [str(value) for value in error.validator_value]
-        yield Fault(where, field, f"one of {', '.join(values)}", _shorten(error.instance), did_you_mean(str(error.instance), values))
+            place = f"{field}.{name}".lstrip(".")
+            yield Fault(where, place, "no such field", "an unknown field", did_you_mean(name, known))
+    elif keyword == "required":
+        for name in wanted:
+            if name not in error.instance:
+                yield Fault(where, f"{field}.{name}".lstrip("."), "a value", "nothing")
+    elif keyword == "enum":
+        values = [str(value) for value in wanted]
+        found = _shorten(error.instance)
+        yield Fault(
+            where, field, f"one of {', '.join(values)}", found, did_you_mean(str(error.instance), values)
+        )
     else:
-        yield Fault(where, field, f"{error.validator} {_shorten(error.validator_value)}", _shorten(error.instance))
+        yield Fault(where, field, f"{keyword} {_shorten(wanted)}", _shorten(error.instance))
 
 
 def _spec_from(raw: Mapping[str, Any]) -> TaskSpec:
@@ -87,7 +95,9 @@ def _read_spec(path: Path) -> tuple[TaskSpec | None, list[Fault]]:
         faults.append(Fault(where, "id", f"the file's name, {path.stem!r}", repr(spec.id)))
     if set(spec.modality_descriptions) != set(spec.modalities):
         found = ", ".join(spec.modality_descriptions)
-        faults.append(Fault(where, "modality_descriptions", f"one for each of {', '.join(spec.modalities)}", found))
+        faults.append(
+            Fault(where, "modality_descriptions", f"one for each of {', '.join(spec.modalities)}", found)
+        )
     return spec, faults
 
 
@@ -108,7 +118,15 @@ def _gather(path: Path) -> tuple[list[TaskSpec], list[Fault]]:
             for other in spec.split.disjoint_from:
                 if other not in known:
                     where = str(path / f"{spec.id}.yaml")
-                    faults.append(Fault(where, "split.disjoint_from", "an existing task", other, did_you_mean(other, known)))
+                    faults.append(
+                        Fault(
+                            where,
+                            "split.disjoint_from",
+                            "an existing task",
+                            other,
+                            did_you_mean(other, known),
+                        )
+                    )
     return specs, faults
 
 
@@ -138,11 +156,19 @@ def load_tasks(folder: Path | None = None) -> dict[str, TaskSpec]:
     specs, faults = _gather(folder or package_folder("tasks"))
     if faults:
         raise FaultsError("task specs are not valid", faults)
-    ordered = sorted(specs, key=lambda spec: (spec.role != "training", spec.kind != "yes_no", PAPER_ORDER.get(spec.short, 99), spec.id))
+    ordered = sorted(
+        specs,
+        key=lambda spec: (
+            spec.role != "training",
+            spec.kind != "yes_no",
+            PAPER_ORDER.get(spec.short, 99),
+            spec.id,
+        ),
+    )
     return {spec.id: spec for spec in ordered}
 
 
-PAPER_ORDER = {short: rank for rank, short in enumerate("CD LOD EAD MP ECD PED AD EBD SP MR MS SNC".split())}
+PAPER_ORDER = {short: rank for rank, short in enumerate(["CD", "LOD", "EAD", "MP", "ECD", "PED", "AD", "EBD", "SP", "MR", "MS", "SNC"])}
 """Order of the tasks in the papers' tables."""
 
 
@@ -155,7 +181,9 @@ def find_task(name: str, tasks: Mapping[str, TaskSpec]) -> TaskSpec:
     for spec in tasks.values():
         if name in (spec.id, spec.short):
             return spec
-    raise UsageError(f"unknown task {name!r}", fix=did_you_mean(name, [*tasks, *(spec.short for spec in tasks.values())]))
+    raise UsageError(
+        f"unknown task {name!r}", fix=did_you_mean(name, [*tasks, *(spec.short for spec in tasks.values())])
+    )
 
 
 def select_tasks(names: Sequence[str], tasks: Mapping[str, TaskSpec]) -> dict[str, TaskSpec]:

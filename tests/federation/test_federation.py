@@ -9,7 +9,14 @@ import torch
 
 from fedmeki_bench.data import Labelled
 from fedmeki_bench.errors import BenchError
-from fedmeki_bench.federation import ClientTraining, ClientUpdate, aggregate, federated_round, state_bytes, train_client
+from fedmeki_bench.federation import (
+    ClientTraining,
+    ClientUpdate,
+    aggregate,
+    federated_round,
+    state_bytes,
+    train_client,
+)
 from fedmeki_bench.modeling.client import LocalModel
 from tests.examples import make_encoders, make_examples, tensor_hash
 
@@ -21,7 +28,9 @@ def make_model() -> LocalModel:
     return LocalModel(make_encoders(16, modalities=["signal"]), [TASK], width=16, seed=0)
 
 
-def make_client(first: int, count: int = 6, seen: list[str] | None = None) -> dict[str, tuple[list[int], object]]:
+def make_client(
+    first: int, count: int = 6, seen: list[str] | None = None
+) -> dict[str, tuple[list[int], object]]:
     examples = make_examples(TASK, count, first=first)
 
     def read(rows: Sequence[int]) -> list[Labelled]:
@@ -34,7 +43,11 @@ def make_client(first: int, count: int = 6, seen: list[str] | None = None) -> di
 
 
 def update(value: float, examples: int = 1, steps: int = 1) -> ClientUpdate:
-    state = {"weight": torch.full((2,), value), "norm.running_mean": torch.full((1,), 10 * value), "norm.count": torch.tensor(steps)}
+    state = {
+        "weight": torch.full((2,), value),
+        "norm.running_mean": torch.full((1,), 10 * value),
+        "norm.count": torch.tensor(steps),
+    }
     return ClientUpdate(state, examples, None)
 
 
@@ -79,14 +92,26 @@ class TestClient:
         states = []
         for noise in (1, 2):
             torch.manual_seed(noise)
-            states.append(tensor_hash(train_client(make_model(), make_client(0), ClientTraining(batch_size=2), seed=3, device=CPU).state))
+            states.append(
+                tensor_hash(
+                    train_client(
+                        make_model(), make_client(0), ClientTraining(batch_size=2), seed=3, device=CPU
+                    ).state
+                )
+            )
         assert states[0] == states[1]
 
     def test_the_loss_falls(self) -> None:
         """A client learns its own examples."""
         settings = ClientTraining(learning_rate=1e-2, batch_size=6, epochs=1)
         one = train_client(make_model(), make_client(0), settings, seed=0, device=CPU)
-        many = train_client(make_model(), make_client(0), ClientTraining(learning_rate=1e-2, batch_size=6, epochs=10), seed=0, device=CPU)
+        many = train_client(
+            make_model(),
+            make_client(0),
+            ClientTraining(learning_rate=1e-2, batch_size=6, epochs=10),
+            seed=0,
+            device=CPU,
+        )
         assert one.loss is not None and many.loss is not None and many.loss < one.loss
 
     def test_the_proximal_term_is_the_squared_norm(self) -> None:
@@ -106,7 +131,9 @@ class TestClient:
             model = make_model()
             settings = ClientTraining(learning_rate=1e-2, batch_size=2, epochs=5, proximal=proximal)
             state = train_client(model, make_client(0), settings, seed=0, device=CPU).state
-            return sum(float((state[name] - value).square().sum()) for name, value in model.named_parameters())
+            return sum(
+                float((state[name] - value).square().sum()) for name, value in model.named_parameters()
+            )
 
         assert distance(10.0) < distance(0.0)
 
@@ -125,10 +152,21 @@ class TestRound:
         model = make_model()
         size = state_bytes(model.state_dict())
         report = self.run(model, [make_client(0), make_client(100), make_client(200)])
-        alone = [train_client(make_model(), make_client(first), ClientTraining(batch_size=3), seed=at, device=CPU) for at, first in enumerate((0, 100, 200))]
+        alone = [
+            train_client(make_model(), make_client(first), ClientTraining(batch_size=3), seed=at, device=CPU)
+            for at, first in enumerate((0, 100, 200))
+        ]
         assert tensor_hash(model.state_dict()) == tensor_hash(aggregate(alone))
         assert (report.traffic.up, report.traffic.down) == (3 * size, 3 * size)
 
     def run(self, model: LocalModel, clients: list) -> object:
         settings = ClientTraining(batch_size=3)
-        return federated_round(model, clients, settings, weighting="uniform", seed=lambda client: client, device=CPU, progress=lambda *_: None)
+        return federated_round(
+            model,
+            clients,
+            settings,
+            weighting="uniform",
+            seed=lambda client: client,
+            device=CPU,
+            progress=lambda *_: None,
+        )

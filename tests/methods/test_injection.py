@@ -9,7 +9,15 @@ from fedmeki_bench.methods import Knowledge
 from fedmeki_bench.methods.alignment import align, answer_ids, prompt_text
 from fedmeki_bench.methods.base import FoundationInjection
 from fedmeki_bench.modeling.foundation import FoundationModel, load_foundation_model
-from tests.examples import TASKS, make_encoders, make_examples, make_inputs, make_method, no_knowledge, tensor_hash
+from tests.examples import (
+    TASKS,
+    make_encoders,
+    make_examples,
+    make_inputs,
+    make_method,
+    no_knowledge,
+    tensor_hash,
+)
 
 METHODS = ["fedplug", "fedplug_l", "fedkim"]
 SIGNAL, CLINICAL = "ecg_abnormal_detection", "mortality_prediction"
@@ -36,9 +44,15 @@ class TestEveryMethod:
         inputs = [make_inputs(task, number) for number in range(8)]
         answers = {}
         for size in (1, 3, 8):
-            method.context = type(method.context)(**{**method.context.__dict__, "prediction_batch_size": size})
+            method.context = type(method.context)(
+                **{**method.context.__dict__, "prediction_batch_size": size}
+            )
             answers[size] = method.predict(TASKS[task], inputs)
-        assert [one.text for one in answers[1]] == [one.text for one in answers[3]] == [one.text for one in answers[8]]
+        assert (
+            [one.text for one in answers[1]]
+            == [one.text for one in answers[3]]
+            == [one.text for one in answers[8]]
+        )
         for one, other in zip(answers[1], answers[8], strict=True):
             assert one.score == pytest.approx(other.score, abs=2e-6)
 
@@ -69,7 +83,9 @@ class TestEveryMethod:
         second.load_state_dict(first.state_dict())
         inputs = [make_inputs(SIGNAL, number) for number in range(3)]
         assert second.predict(TASKS[SIGNAL], inputs) == first.predict(TASKS[SIGNAL], inputs)
-        assert second.inject(no_knowledge(), public, 1).losses == first.inject(no_knowledge(), public, 1).losses
+        assert (
+            second.inject(no_knowledge(), public, 1).losses == first.inject(no_knowledge(), public, 1).losses
+        )
 
     def test_the_loss_falls_on_what_it_is_trained_on(self, name: str) -> None:
         """A few rounds on the same examples lower the loss."""
@@ -84,8 +100,12 @@ class TestEveryMethod:
         public = {SIGNAL: make_examples(SIGNAL, 4), CLINICAL: make_examples(CLINICAL, 4)}
         losses = {}
         for size in (1, 3, 8):
-            method = make_method(name, [SIGNAL, CLINICAL], options=options, batch_size=8, micro_batch_size=size, rounds=2)
-            losses[size] = [loss for number in range(2) for loss in method.inject(no_knowledge(), public, number).losses]
+            method = make_method(
+                name, [SIGNAL, CLINICAL], options=options, batch_size=8, micro_batch_size=size, rounds=2
+            )
+            losses[size] = [
+                loss for number in range(2) for loss in method.inject(no_knowledge(), public, number).losses
+            ]
         assert losses[3] == pytest.approx(losses[1], rel=1e-4)
         assert losses[8] == pytest.approx(losses[1], rel=1e-4)
 
@@ -121,7 +141,9 @@ def test_the_loss_counts_answer_tokens_only(foundation: FoundationModel) -> None
     assert isinstance(method, FoundationInjection)
     with torch.no_grad():
         whole = align(foundation, method.context.encoders, [spec], [example.inputs], [ids])
-        logits = foundation.model(inputs_embeds=whole.embeds, attention_mask=whole.mask, position_ids=whole.positions).logits
+        logits = foundation.model(
+            inputs_embeds=whole.embeds, attention_mask=whole.mask, position_ids=whole.positions
+        ).logits
         likelihoods = torch.log_softmax(logits[0], dim=-1)[-len(ids) - 1 : -1]
     expected = -likelihoods[torch.arange(len(ids)), torch.tensor(ids)].mean()
     assert report.losses == pytest.approx([float(expected)], rel=1e-5)
@@ -131,7 +153,9 @@ def test_likelihood_of_answers_of_several_tokens_equals_teacher_forcing(foundati
     """The shared pass over the prompt gives the same score as scoring each answer whole."""
     from dataclasses import replace
 
-    spec = replace(TASKS[SIGNAL], answer=replace(TASKS[SIGNAL].answer, positive="Abnormal", negative="Normal heart"))
+    spec = replace(
+        TASKS[SIGNAL], answer=replace(TASKS[SIGNAL].answer, positive="Abnormal", negative="Normal heart")
+    )
     method = make_method("fedplug", [SIGNAL], foundation=foundation)
     assert isinstance(method, FoundationInjection)
     inputs = [make_inputs(SIGNAL, number) for number in range(3)]
@@ -142,10 +166,14 @@ def test_likelihood_of_answers_of_several_tokens_equals_teacher_forcing(foundati
             ids = answer_ids(foundation, prompt_text(spec, one), text)
             with torch.no_grad():
                 whole = align(foundation, method.context.encoders, [spec], [one], [ids])
-                out = foundation.model(inputs_embeds=whole.embeds, attention_mask=whole.mask, position_ids=whole.positions)
+                out = foundation.model(
+                    inputs_embeds=whole.embeds, attention_mask=whole.mask, position_ids=whole.positions
+                )
                 likelihoods = torch.log_softmax(out.logits[0].double(), dim=-1)[-len(ids) - 1 : -1]
             totals.append(float(likelihoods[torch.arange(len(ids)), torch.tensor(ids)].sum()))
-        assert answer.score == pytest.approx(1 / (1 + pow(2.718281828459045, totals[1] - totals[0])), abs=2e-6)
+        assert answer.score == pytest.approx(
+            1 / (1 + pow(2.718281828459045, totals[1] - totals[0])), abs=2e-6
+        )
         assert answer.text == ("Abnormal" if totals[0] > totals[1] else "Normal heart")
 
 
@@ -171,4 +199,8 @@ def test_the_optimiser_is_adam_with_warm_up_then_decay() -> None:
     for number in range(10):
         method.inject(no_knowledge(), {SIGNAL: make_examples(SIGNAL, 2)}, number)
         rates.append(method.state_dict()["optimiser"]["schedule"]["_last_lr"][0])
-    assert max(rates) == rates[0] and rates == sorted(rates, reverse=True) and rates[-1] == pytest.approx(0, abs=0.06)
+    assert (
+        max(rates) == rates[0]
+        and rates == sorted(rates, reverse=True)
+        and rates[-1] == pytest.approx(0, abs=0.06)
+    )

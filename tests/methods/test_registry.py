@@ -27,7 +27,7 @@ def test_an_ablation_is_a_configuration_of_its_method() -> None:
 
 def test_an_unknown_name_gets_a_suggestion() -> None:
     """Did you mean."""
-    with pytest.raises(UsageError, match="did you mean .*fedkim"):
+    with pytest.raises(UsageError, match=r"did you mean .*fedkim"):
         load_method("fedkin")
 
 

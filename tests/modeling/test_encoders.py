@@ -19,7 +19,11 @@ CLINICAL = "mortality_prediction"
 def test_tokens_have_the_papers_shapes() -> None:
     """198 tokens an image, 12 a signal, one an hour and clinical modality; the foundation model's width."""
     encoders = make_encoders(48).eval()
-    batch = [make_inputs("covid_detection", 0), make_inputs("ecg_abnormal_detection", 0), make_inputs(CLINICAL, 0, hours=5)]
+    batch = [
+        make_inputs("covid_detection", 0),
+        make_inputs("ecg_abnormal_detection", 0),
+        make_inputs(CLINICAL, 0, hours=5),
+    ]
     assert [tuple(tokens.shape) for tokens in encoders.encode(batch)] == [(198, 48), (12, 48), (4 * 5, 48)]
 
 
@@ -36,7 +40,9 @@ def test_shuffling_one_patients_hours_changes_only_that_patient() -> None:
     encoders = make_encoders(32).eval()
     batch = [make_inputs(CLINICAL, number, hours=6) for number in range(4)]
     order = np.random.default_rng(0).permutation(6)
-    shuffled = replace(batch[2], modalities={name: array[order] for name, array in batch[2].modalities.items()})
+    shuffled = replace(
+        batch[2], modalities={name: array[order] for name, array in batch[2].modalities.items()}
+    )
     before, after = encoders.encode(batch), encoders.encode([*batch[:2], shuffled, batch[3]])
     for row in (0, 1, 3):
         torch.testing.assert_close(after[row], before[row])
@@ -62,7 +68,9 @@ def test_a_missing_value_is_not_an_average_one() -> None:
     values = dict(missing.modalities)
     values["vital_signs"] = np.full((2, 7), np.nan, dtype=np.float32)
     average = {**values, "vital_signs": np.zeros((2, 7), dtype=np.float32)}
-    first, second = encoders.encode([replace(missing, modalities=values), replace(missing, modalities=average)])
+    first, second = encoders.encode(
+        [replace(missing, modalities=values), replace(missing, modalities=average)]
+    )
     assert torch.isfinite(first).all() and not torch.allclose(first[:2], second[:2])
 
 
@@ -73,7 +81,9 @@ def test_initial_weights_follow_from_the_seed_alone() -> None:
     torch.manual_seed(2)
     second = make_encoders(16, modalities=["image", "signal"])
     assert tensor_hash(first["signal"].state_dict()) == tensor_hash(second["signal"].state_dict())
-    assert tensor_hash(make_encoders(16, modalities=["signal"], seed=1).state_dict()) != tensor_hash(first.state_dict())
+    assert tensor_hash(make_encoders(16, modalities=["signal"], seed=1).state_dict()) != tensor_hash(
+        first.state_dict()
+    )
 
 
 def test_a_grey_image_equals_its_colour_copy() -> None:
@@ -92,7 +102,12 @@ def test_an_input_without_its_encoder_is_an_error_that_names_both() -> None:
 
 def test_scaling_uses_measured_values_only() -> None:
     """Mean and deviation ignore missing values; a feature never measured is left alone."""
-    scale = clinical_scale([np.array([[1.0, np.nan], [3.0, np.nan]], dtype=np.float32), np.array([[np.nan, np.nan]], dtype=np.float32)])
+    scale = clinical_scale(
+        [
+            np.array([[1.0, np.nan], [3.0, np.nan]], dtype=np.float32),
+            np.array([[np.nan, np.nan]], dtype=np.float32),
+        ]
+    )
     assert scale.mean == (2.0, 0.0) and scale.deviation == (1.0, 1.0)
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -31,8 +31,16 @@ class Interrupted(Exception):
 
 
 def make_config(method: str = "fedkim", tasks: Sequence[str] = FAST, **settings: Any) -> RunConfig:
-    values: dict[str, Any] = {"profile": "demo", "foundation_model": "tiny", "limit": 6, "rounds": 2, "clients": 2} | settings
-    return resolve_config(method=method, method_options={}, tasks=tuple(select_tasks(tasks, load_tasks())), **values)
+    values: dict[str, Any] = {
+        "profile": "demo",
+        "foundation_model": "tiny",
+        "limit": 6,
+        "rounds": 2,
+        "clients": 2,
+    } | settings
+    return resolve_config(
+        method=method, method_options={}, tasks=tuple(select_tasks(tasks, load_tasks())), **values
+    )
 
 
 def start(store: Path, out: Path, config: RunConfig | None = None) -> Finished:
@@ -42,7 +50,10 @@ def start(store: Path, out: Path, config: RunConfig | None = None) -> Finished:
 
 
 def predictions(folder: Path) -> dict[str, str]:
-    return {path.relative_to(folder).as_posix(): path.read_text() for path in sorted((folder / "predictions").rglob("*.jsonl"))}
+    return {
+        path.relative_to(folder).as_posix(): path.read_text()
+        for path in sorted((folder / "predictions").rglob("*.jsonl"))
+    }
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +70,13 @@ class TestTheRecord:
     def test_all_three_protocols_are_evaluated(self, finished: Finished) -> None:
         """Training tasks alone and together, zero-shot tasks by the multi-task model."""
         found = {(one["protocol"], one["task"]) for one in finished.result["evaluations"]}
-        trained, unseen = ["ecg_abnormal_detection", "mortality_prediction"], ["ectopic_beats_detection", "signal_noise_clarification"]
-        assert found == {(name, task) for name in ("single_task", "multi_task") for task in trained} | {("zero_shot", task) for task in unseen}
+        trained, unseen = (
+            ["ecg_abnormal_detection", "mortality_prediction"],
+            ["ectopic_beats_detection", "signal_noise_clarification"],
+        )
+        assert found == {(name, task) for name in ("single_task", "multi_task") for task in trained} | {
+            ("zero_shot", task) for task in unseen
+        }
 
     def test_simulated_data_and_random_weights_are_called_so(self, finished: Finished) -> None:
         """Nobody can mistake this for a result."""
@@ -91,14 +107,22 @@ class TestTheRecord:
         config = yaml.safe_load((finished.folder / "run.yaml").read_text())
         assert config == finished.result["config"] and config["client"]["learning_rate"] == 1e-3
 
-    def test_tasks_without_data_are_named_with_the_reason(self, simulated_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_tasks_without_data_are_named_with_the_reason(
+        self, simulated_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A zero-shot task whose modality nothing trained is left out, and said so."""
-        result = start(simulated_store, tmp_path, make_config(tasks=("EAD", "SP"), protocols=("zero_shot", "multi_task"), rounds=1)).result
+        result = start(
+            simulated_store,
+            tmp_path,
+            make_config(tasks=("EAD", "SP"), protocols=("zero_shot", "multi_task"), rounds=1),
+        ).result
         assert "no training task of this run has the modality" in result["missing_tasks"]["sepsis_prediction"]
 
 
 class TestSameInputSameAnswer:
-    def test_two_runs_with_one_seed_give_identical_predictions(self, finished: Finished, simulated_store: Path, tmp_path: Path) -> None:
+    def test_two_runs_with_one_seed_give_identical_predictions(
+        self, finished: Finished, simulated_store: Path, tmp_path: Path
+    ) -> None:
         """Bit for bit, in the same folder name."""
         torch.manual_seed(123)
         again = start(simulated_store, tmp_path)
@@ -113,8 +137,22 @@ class TestSameInputSameAnswer:
             data = run_module.gather(config, {task: TASKS[task] for task in config.tasks}, store)
             return run_module._run_id(config, data, "random-seed-0")
 
-        assert name(make_config()) == finished.folder.name == name(make_config(prediction_batch_size=1, device="cpu"))
-        assert len({finished.folder.name, name(make_config(seed=1)), name(make_config(backbone="fedprox")), name(make_config(limit=7))}) == 4
+        assert (
+            name(make_config())
+            == finished.folder.name
+            == name(make_config(prediction_batch_size=1, device="cpu"))
+        )
+        assert (
+            len(
+                {
+                    finished.folder.name,
+                    name(make_config(seed=1)),
+                    name(make_config(backbone="fedprox")),
+                    name(make_config(limit=7)),
+                }
+            )
+            == 4
+        )
 
     def test_a_run_killed_between_rounds_ends_as_if_it_had_not_been(
         self, finished: Finished, simulated_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -137,7 +175,9 @@ class TestSameInputSameAnswer:
         again = start(simulated_store, tmp_path)
         assert predictions(again.folder) == predictions(finished.folder)
 
-    def test_a_finished_run_is_not_run_again(self, finished: Finished, simulated_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_finished_run_is_not_run_again(
+        self, finished: Finished, simulated_store: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """The same command shows the result that is there."""
         monkeypatch.setattr(run_module, "_Run", None)
         assert start(simulated_store, finished.folder.parent).result == finished.result
@@ -147,13 +187,15 @@ class Spy(Method):
     """Records all it is given."""
 
     name = "spy"
-    seen: list[tuple[str, Any]] = []
+    seen: ClassVar[list[tuple[str, Any]]] = []
 
     def setup(self, context: MethodContext) -> None:
         self.context = context
         self.seen.append(("setup", dict(context.tasks)))
 
-    def inject(self, knowledge: Knowledge, public: Mapping[str, Sequence[Labelled]], round_index: int) -> InjectionReport:
+    def inject(
+        self, knowledge: Knowledge, public: Mapping[str, Sequence[Labelled]], round_index: int
+    ) -> InjectionReport:
         self.seen.append(("inject", {task: [one.inputs.id for one in held] for task, held in public.items()}))
         return InjectionReport()
 
@@ -186,7 +228,9 @@ class TestWhatAMethodNeverSees:
 
     def test_no_test_or_development_example_reaches_inject(self, seen: list[tuple[str, Any]]) -> None:
         """What is predicted was never trained on."""
-        trained = {name for call, given in seen if call == "inject" for names in given.values() for name in names}
+        trained = {
+            name for call, given in seen if call == "inject" for names in given.values() for name in names
+        }
         predicted = {name for call, given in seen if call == "predict" for name in given[1]}
         assert trained and predicted and not trained & predicted
 
@@ -204,18 +248,26 @@ class TestWhatAMethodNeverSees:
 
 
 class TestBadInput:
-    def test_a_wrong_number_of_answers_names_method_and_task(self, simulated_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_wrong_number_of_answers_names_method_and_task(
+        self, simulated_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Before anything is written."""
         module = __import__("tests.runner.test_run", fromlist=["Spy"])
         monkeypatch.setattr(module.Spy, "predict", lambda self, task, inputs: [Answer("Yes")])
         with pytest.raises(BenchError, match=r"answer every input once[\s\S]*spy, ecg_abnormal_detection"):
             start(simulated_store, tmp_path, make_config("tests.runner.test_run:Spy", rounds=1))
 
-    def test_a_score_that_is_no_probability_is_refused(self, simulated_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_score_that_is_no_probability_is_refused(
+        self, simulated_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """NaN and 1.5 alike."""
         module = __import__("tests.runner.test_run", fromlist=["Spy"])
         for value in (1.5, float("nan")):
-            monkeypatch.setattr(module.Spy, "predict", lambda self, task, inputs, value=value: [Answer("Yes", value)] * len(inputs))
+            monkeypatch.setattr(
+                module.Spy,
+                "predict",
+                lambda self, task, inputs, value=value: [Answer("Yes", value)] * len(inputs),
+            )
             with pytest.raises(BenchError, match="a score must be a probability"):
                 start(simulated_store, tmp_path, make_config("tests.runner.test_run:Spy", rounds=1))
 
@@ -227,7 +279,9 @@ class TestBadInput:
         with pytest.raises(BenchError, match="altered"):
             load_checkpoint(tmp_path / "0")
 
-    @pytest.mark.parametrize("settings", [{"limit": 0}, {"rounds": 0}, {"clients": 0}, {"seed": -1}, {"profile": "papper"}])
+    @pytest.mark.parametrize(
+        "settings", [{"limit": 0}, {"rounds": 0}, {"clients": 0}, {"seed": -1}, {"profile": "papper"}]
+    )
     def test_numbers_and_names_that_make_no_sense_are_usage_errors(self, settings: dict[str, Any]) -> None:
         """Exit code 2 and the option's name."""
         with pytest.raises(UsageError):
@@ -239,7 +293,12 @@ class TestProtocols:
         """10 rounds, 5 clients, the learning rates, batch sizes and FedProx's lambda of the papers."""
         config = make_config(profile="paper", rounds=None, clients=None, limit=None, backbone="fedprox")
         assert (config.rounds, config.clients, config.limit) == (10, 5, {})
-        assert (config.client.learning_rate, config.client.batch_size, config.client.epochs, config.client.proximal) == (1e-4, 64, 1, 1e-4)
+        assert (
+            config.client.learning_rate,
+            config.client.batch_size,
+            config.client.epochs,
+            config.client.proximal,
+        ) == (1e-4, 64, 1, 1e-4)
         server = config.server
         assert (server.learning_rate, server.betas, server.weight_decay) == (5e-4, (0.9, 0.95), 1e-4)
         assert (server.batch_size, server.clip, server.warmup, server.rounds) == (16, 1.0, 0.1, 10)
@@ -257,7 +316,9 @@ class TestProtocols:
     def test_the_selected_round_has_the_lowest_development_score(self, finished: Finished) -> None:
         """Chosen on development data; ties go to the earlier round."""
         for training in finished.result["trainings"]:
-            means = [sum(entry["development"].values()) / len(entry["development"]) for entry in training["rounds"]]
+            means = [
+                sum(entry["development"].values()) / len(entry["development"]) for entry in training["rounds"]
+            ]
             assert training["selected_round"] == means.index(min(means))
 
     def test_an_unreadable_answer_counts_as_wrong_in_the_selection(self) -> None:
@@ -277,11 +338,19 @@ def test_nothing_needs_a_network(simulated_store: Path, tmp_path: Path, no_netwo
     tasks = {task: TASKS[task] for task in ("ecg_abnormal_detection",)}
     prepare(simulated_store.parent / "raw", tmp_path / "prepared", tasks=tasks)
     config = make_config("fedplug", tasks=("EAD",), rounds=1, protocols=("multi_task",))
-    finished = run(config, tasks, PreparedStore.open(tmp_path / "prepared", tasks=tasks), tmp_path / "runs", open_display("quiet"))
+    finished = run(
+        config,
+        tasks,
+        PreparedStore.open(tmp_path / "prepared", tasks=tasks),
+        tmp_path / "runs",
+        open_display("quiet"),
+    )
     write_run_tables(finished.result, tmp_path / "tables")
 
 
-@pytest.mark.parametrize("method", ["majority", "always-yes", "fedplug_l", "fedkim_pub", "fedkim_t", "fedkim_m"])
+@pytest.mark.parametrize(
+    "method", ["majority", "always-yes", "fedplug_l", "fedkim_pub", "fedkim_t", "fedkim_m"]
+)
 def test_every_method_and_ablation_runs(method: str, simulated_store: Path, tmp_path: Path) -> None:
     """One round each, multi-task and zero-shot."""
     config = make_config(method, rounds=1, protocols=("multi_task", "zero_shot"))
