@@ -96,7 +96,8 @@ def render(plan: Plan) -> str:
     ]
     blocks = [
         f"{setting['method']} on {setting['foundation_model']} ({setting['dtype']}), profile "
-        f"{setting['profile']}: {setting['rounds']} rounds, {setting['clients']} clients, at {setting['tflops']:g} TFLOP/s",
+        f"{setting['profile']}: {setting['rounds']} rounds, {setting['clients']} clients, "
+        f"at {setting['tflops']:g} TFLOP/s",
         _table(parameters, ["trained parameters", "number"]),
         _table([[name, f"{value / 1e6:,.1f}"] for name, value in plan.traffic.items()], ["traffic", "MB"]),
         _table(memory, ["memory", "part", "GB"]),

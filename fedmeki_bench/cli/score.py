@@ -176,7 +176,7 @@ def _as_table(scores: TaskScores, scoring: str, references: References, effects:
     rows = []
     for name, score in scores.scores.items():
         interval = f"{score.low:.4f} to {score.high:.4f}" if score.low is not None else ""
-        best = None if name in ("brier", "ece") else best_constant(references, name)
+        best = best_constant(references, name)
         constant = f"{best[1]:.4f} {best[0]}" if best else ""
         distance = f"{score.value - best[1]:+.4f}" if best else ""
         rows.append([name, f"{score.value:.4f}", interval, constant, distance])

@@ -62,7 +62,7 @@ def new_plugin(name: str, out: Path, *, package: bool = False) -> list[Path]:
         files = {"method.py": "method.py", "test_method.py": "test_folder.py", "README.md": "readme_folder.md"}
     written = []
     for target, template in files.items():
-        text = (TEMPLATES / f"{template}.tmpl").read_text(encoding="utf-8")
+        text = (TEMPLATES / f"{template}.template").read_text(encoding="utf-8")
         for word, value in words.items():
             text = text.replace(f"{{{{{word}}}}}", value)
         write_text(out / target, text)

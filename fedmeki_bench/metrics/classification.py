@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 __all__ = [
     "ECE_BINS",
     "HARD_METRICS",
+    "LOWER_IS_BETTER",
     "SOFT_METRICS",
     "calibration_error",
     "classification_scores",
@@ -25,6 +26,9 @@ HARD_METRICS = ("accuracy", "precision", "recall", "f1", "balanced_accuracy", "m
 
 SOFT_METRICS = ("auroc", "auprc", "brier", "ece")
 """Metrics of the probability of the positive answer."""
+
+LOWER_IS_BETTER = frozenset({"brier", "ece"})
+"""Metrics whose smaller value is the better one."""
 
 ECE_BINS = 10
 """Bins of equal width of the expected calibration error."""

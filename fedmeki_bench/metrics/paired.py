@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fedmeki_bench.errors import CheckFailed
 from fedmeki_bench.metrics._types import ItemStatistics
+from fedmeki_bench.metrics.classification import LOWER_IS_BETTER
 from fedmeki_bench.metrics.intervals import bootstrap_draws, interval, two_sided_p
 from fedmeki_bench.metrics.resampling import check_request, clusters_of, why_no_interval
 from fedmeki_bench.metrics.scoring import metric_values
@@ -31,9 +32,6 @@ __all__ = [
     "paired_differences",
     "seed_spread",
 ]
-
-LOWER_IS_BETTER = frozenset({"brier", "ece"})
-"""Metrics whose smaller value is the better one."""
 
 
 @dataclass(frozen=True)

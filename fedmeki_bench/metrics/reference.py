@@ -12,16 +12,19 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fedmeki_bench.metrics._types import LabelLike, Prediction, Score, Scoring
-from fedmeki_bench.metrics.classification import undefined_for_labels
+from fedmeki_bench.metrics.classification import LOWER_IS_BETTER, undefined_for_labels
 from fedmeki_bench.metrics.generation import normalise_answer
 from fedmeki_bench.metrics.scoring import score_task
 from fedmeki_bench.metrics.signatures import metric_signature
 from fedmeki_bench.specs import TaskSpec
 
-__all__ = ["CONSTANT_ROWS", "best_constant", "reference_rows"]
+__all__ = ["CONSTANT_ROWS", "RANDOM_ROW", "best_constant", "reference_rows"]
 
 CONSTANT_ROWS = ("majority", "always-yes", "answer-prior")
 """The rows that are one fixed answer (for each question type): what a score's distance is measured to."""
+
+RANDOM_ROW = "random at prevalence"
+"""The row of answers drawn with the labels' frequencies."""
 
 
 def _most_frequent(targets: Sequence[str]) -> str:
@@ -40,12 +43,16 @@ def _constant_row(
     scoring: Scoring,
     metrics: Sequence[str] | None,
 ) -> Mapping[str, Score]:
-    predictions = [Prediction(id=label.id, answer=answers[label.id]) for label in labels]
+    # A fixed answer is given with certainty: that makes its AUROC 0.5 and its AUPRC the prevalence.
+    certainty = {spec.answer.positive or "Yes": 1.0, spec.answer.negative or "No": 0.0}
+    predictions = [
+        Prediction(label.id, answers[label.id], certainty.get(answers[label.id])) for label in labels
+    ]
     return score_task(spec, labels, predictions, scoring=scoring, bootstrap=0, metrics=metrics).scores
 
 
 def _random_yes_no(labels: Sequence[LabelLike]) -> dict[str, float]:
-    """Expected scores of answers drawn independently as "yes" with the prevalence, exactly.
+    """Expected scores of answers drawn independently as "yes" with the prevalence, which is also their score.
 
     Given k positive answers, the true positives are hypergeometric with mean k P / n, and each metric is
     linear in them; k is binomial. Precision without a positive answer counts 0, as everywhere; MCC's
@@ -66,6 +73,9 @@ def _random_yes_no(labels: Sequence[LabelLike]) -> dict[str, float]:
         "balanced_accuracy": 0.5,
         "mcc": 0.0,
         "auroc": 0.5,
+        "auprc": prevalence,
+        "brier": prevalence * (1.0 - prevalence),
+        "ece": 0.0,
     }
     undefined = undefined_for_labels(y_true)
     return {name: value for name, value in values.items() if name not in undefined}
@@ -113,7 +123,7 @@ def reference_rows(
         prior = {question_type: _most_frequent(targets) for question_type, targets in by_type.items()}
         answers["answer-prior"] = {label.id: prior[label.question_type] for label in labels}
     rows = {name: _constant_row(spec, labels, row, scoring, metrics) for name, row in answers.items()}
-    rows["random at prevalence"] = {
+    rows[RANDOM_ROW] = {
         name: Score(value, None, None, metric_signature(name, spec.kind, scoring))
         for name, value in expected.items()
         if metrics is None or spec.kind == "yes_no" or name in metrics
@@ -122,16 +132,18 @@ def reference_rows(
 
 
 def best_constant(rows: Mapping[str, Mapping[str, Score]], metric: str) -> tuple[str, float] | None:
-    """The constant row with the highest value of a metric, and that value; None if none of them has it.
+    """The constant row with the best value of a metric, and that value; None if none of them has it.
+
+    For the Brier score and the calibration error, of which lower is better, that is the prevalence given as
+    every item's probability (the row `random at prevalence`).
 
     Args:
         rows: as from `reference_rows`.
-        metric: name of a metric of which higher is better.
+        metric: name of a metric.
     """
-    values = [
-        (rows[name][metric].value, name) for name in CONSTANT_ROWS if name in rows and metric in rows[name]
-    ]
+    candidates = (RANDOM_ROW,) if metric in LOWER_IS_BETTER else CONSTANT_ROWS
+    values = [(rows[name][metric].value, name) for name in candidates if metric in rows.get(name, {})]
     if not values:
         return None
-    best = max(value for value, _ in values)
-    return next(name for value, name in values if value == best), best
+    value, name = max(values, key=lambda entry: entry[0])
+    return name, value

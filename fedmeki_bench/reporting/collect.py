@@ -109,9 +109,7 @@ def _origin(candidate: Candidate) -> str:
     first, many = candidate.first, len(candidate.results) > 1
     seeds = ", ".join(str(result["seed"]) for result in candidate.results)
     parts = [candidate.remark, f"run {first['run_id']}", f"profile {first['profile']}"]
-    parts.append(
-        f"mean of seeds {seeds}, in brackets the lowest and highest seed" if many else f"seed {seeds}"
-    )
+    parts.append(f"mean of seeds {seeds}, in brackets the lowest and highest seed" if many else f"seed {seeds}")
     model = first["foundation_model"]
     if model is not None:
         parts.append(clean_name(" ".join(filter(None, [model["name"], model["revision"]]))))
@@ -134,9 +132,7 @@ def _evaluations(result: Mapping[str, Any], protocol: str, tasks: Iterable[str])
     return [row for row in result["evaluations"] if row["protocol"] == protocol and row["task"] in wanted]
 
 
-def _evaluation_cells(
-    result: Mapping[str, Any], evaluation: Mapping[str, Any]
-) -> Iterator[tuple[Measure, Cell]]:
+def _evaluation_cells(result: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Iterator[tuple[Measure, Cell]]:
     task = evaluation["task"]
     data, simulated = data_identity(result, evaluation), result["tasks"][task]["simulated"]
     for metric, score in evaluation["scores"].items():
@@ -178,9 +174,7 @@ def _candidate_cells(candidate: Candidate, protocol: str, tasks: Iterable[str]) 
     return {measure: _mean_cell([cells[measure] for cells in by_seed]) for measure in shared}
 
 
-def _reference_cells(
-    result: Mapping[str, Any], evaluation: Mapping[str, Any], row: str
-) -> dict[Measure, Cell]:
+def _reference_cells(result: Mapping[str, Any], evaluation: Mapping[str, Any], row: str) -> dict[Measure, Cell]:
     task = evaluation["task"]
     scores = result["references"].get(task, {}).get(row, {})
     data, simulated = data_identity(result, evaluation), result["tasks"][task]["simulated"]
@@ -227,9 +221,7 @@ def _remarks(candidate: Candidate, entry: Entry, protocol: str, shorts: Mapping[
         for evaluation in _evaluations(result, protocol, shorts):
             if evaluation["parse_rate"] is not None:
                 rates.setdefault(evaluation["task"], []).append(evaluation["parse_rate"])
-    unread = [
-        f"{shorts[task]} {100 * fmean(found):.1f}%" for task, found in rates.items() if fmean(found) < 1
-    ]
+    unread = [f"{shorts[task]} {100 * fmean(found):.1f}%" for task, found in rates.items() if fmean(found) < 1]
     if unread:
         yield f"Answers that could be read, {name}: {', '.join(unread)}; the rest count as wrong."
     for task, reason in candidate.first["missing_tasks"].items():

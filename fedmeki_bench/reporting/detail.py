@@ -137,16 +137,12 @@ def _against(tables: Iterable[Table], key: str, protocol: str, task: str) -> lis
     return found
 
 
-def _one_against(
-    table: Table, entry: Entry, constants: Sequence[Entry], task: str, metric: str
-) -> Against | None:
+def _one_against(table: Table, entry: Entry, constants: Sequence[Entry], task: str, metric: str) -> Against | None:
     cell = table.cell(entry, task, metric)
     if cell is None or cell.value is None:
         return None
     known = [(table.cell(one, task, metric), one.label) for one in constants]
-    same = [
-        (c.value, name) for c, name in known if c is not None and c.value is not None and c.data == cell.data
-    ]
+    same = [(c.value, name) for c, name in known if c is not None and c.value is not None and c.data == cell.data]
     sign = -1 if metric in LOWER_IS_BETTER else 1
     best = max(same, key=lambda pair: sign * pair[0], default=None)
     interval = "" if cell.low is None or cell.high is None else f"{cell.low:.1f}, {cell.high:.1f}"

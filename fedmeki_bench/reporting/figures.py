@@ -107,9 +107,7 @@ def _radar(record: Mapping[str, Any]) -> Figure | None:
     for panel, backbone in zip(panels, ran, strict=True):
         axes = [axis for axis in figure2_axes() if axis.backbone == backbone and axis.task in shorts]
         shown = [entry for entry in own if entry.backbone in (backbone, None)][:MOST_LINES]
-        values = {
-            entry.key: [_value(zero, text, entry, axis.task, axis.metric) for axis in axes] for entry in shown
-        }
+        values = {entry.key: [_value(zero, text, entry, axis.task, axis.metric) for axis in axes] for entry in shown}
         tops = [
             max([axis.maximum, *(row[index] for row in values.values() if not math.isnan(row[index]))])
             for index, axis in enumerate(axes)
@@ -131,8 +129,7 @@ def _radar(record: Mapping[str, Any]) -> Figure | None:
                 _name(entry),
             )
         labels = [
-            f"{shorts[axis.task]}\n{METRICS[axis.metric]}\n0 to {top:.1f}"
-            for axis, top in zip(axes, tops, strict=True)
+            f"{shorts[axis.task]}\n{METRICS[axis.metric]}\n0 to {top:.1f}" for axis, top in zip(axes, tops, strict=True)
         ]
         panel.set_xticks(angles, labels, fontsize=7.5)
         panel.tick_params(axis="x", pad=9)
@@ -199,9 +196,7 @@ def _bar_panel(panel: Axes, table: Table, entries: Sequence[Entry], task: str, m
         if cell is None or cell.value is None:
             continue
         hatch = "////" if entry.kind == "published" else None
-        panel.barh(
-            place, cell.value, height=0.66, color=_KIND_COLOUR[entry.kind], hatch=hatch, edgecolor="white"
-        )
+        panel.barh(place, cell.value, height=0.66, color=_KIND_COLOUR[entry.kind], hatch=hatch, edgecolor="white")
         if cell.low is not None and cell.high is not None:
             ends = [[cell.value - cell.low], [cell.high - cell.value]]
             panel.errorbar(cell.value, place, xerr=ends, color=INK, capsize=2.5, linewidth=1)
@@ -316,9 +311,7 @@ def _pareto(record: Mapping[str, Any]) -> Figure | None:
                     "color": COLOURS[index % len(COLOURS)],
                     "marker": MARKERS[index % len(MARKERS)],
                 }
-                panel.scatter(
-                    point.costs[cost], _number(point.quality), s=42, label=_name(point.entry), **style
-                )
+                panel.scatter(point.costs[cost], _number(point.quality), s=42, label=_name(point.entry), **style)
         front = pareto_front(points, cost)
         for data in {point.data for point in front}:
             line = [point for point in front if point.data == data]

@@ -207,7 +207,5 @@ def released_rows(path: Path, protocol: str, tasks: Mapping[str, str]) -> Collec
     rates = {tasks[row["task"]]: row["parse_rate"] for row in rows if row["parse_rate"] < 1}
     if rates:
         shares = ", ".join(f"{short} {100 * rate:.1f}%" for short, rate in rates.items())
-        collected.notes.append(
-            f"Answers that could be read, released logs: {shares}; the rest count as wrong."
-        )
+        collected.notes.append(f"Answers that could be read, released logs: {shares}; the rest count as wrong.")
     return collected

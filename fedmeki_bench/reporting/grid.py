@@ -172,9 +172,7 @@ def _entry_notes(table: Table) -> list[str]:
             else:
                 notes.append(f"{label.capitalize()}: {', '.join(dict.fromkeys(labels))}: {note}.")
     if any(entry.kind == "constant" for entry in table.entries):
-        notes.append(
-            "Constant: the same answer to every item, computed from the labels of the same test items."
-        )
+        notes.append("Constant: the same answer to every item, computed from the labels of the same test items.")
     return notes
 
 
@@ -204,9 +202,7 @@ def _by_blocks(table: Table, formatter: _Formatter) -> Grid:
     metrics = [metric for metric in table.metrics if metric in measured]
     rows: list[GridRow] = []
     for task, short in table.tasks.items():
-        shown = [
-            entry for entry in table.entries if any(table.cell(entry, task, metric) for metric in metrics)
-        ]
+        shown = [entry for entry in table.entries if any(table.cell(entry, task, metric) for metric in metrics)]
         for index, entry in enumerate(shown):
             kind = kind_label(entry, formatter.simulated[entry.key])
             stub = (short if index == 0 else "", entry.label, _backbone(entry), kind)

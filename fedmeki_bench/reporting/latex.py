@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import textwrap
+from dataclasses import replace
 from itertools import groupby
 
 from fedmeki_bench.reporting._types import Layout, Table
-from fedmeki_bench.reporting.grid import ABSENT, UNDEFINED, Column, Grid, GridCell, lay_out
+from fedmeki_bench.reporting.grid import ABSENT, UNDEFINED, Column, Grid, GridCell, GridRow, lay_out
 
 __all__ = ["escape_latex", "render_latex"]
 
@@ -53,8 +55,18 @@ _NICE = {
 }
 """The papers' own way of writing their methods."""
 
-_NARROW = {"Accuracy": "Acc.", "Precision": "Prec.", "Bal. acc.": "B. acc.", "METEOR": "METR."}
+_NARROW = {"Accuracy": "Acc.", "Precision": "Prec.", "Bal. acc.": "BAcc", "METEOR": "METR."}
 """Where every task has a column for each metric there is no room for more."""
+
+_SHORT_KINDS = {
+    "released log re-scored": "re-scored",
+    "submission": "subm.",
+    "published": "publ.",
+    "simulated data": "sim.",
+}
+
+LONGEST_NAME = 26
+"""Characters of a name in one line."""
 
 WIDEST_SINGLE = 6
 """Columns that still fit one column of a two-column paper; intervals count as a column of their own."""
@@ -78,9 +90,16 @@ def _glyph(char: str) -> str:
 
 
 def _name(label: str) -> str:
+    """A name in the papers' spelling; a long one in two lines, so that the numbers keep their place."""
     method, bracket, variant = label.partition(" (")
-    nice = _NICE.get(method)
-    return nice + escape_latex(bracket + variant) if nice else escape_latex(label)
+    nice = _NICE.get(method, escape_latex(method))
+    if len(label) <= LONGEST_NAME:
+        return nice + escape_latex(bracket + variant)
+    if bracket and len(method) <= LONGEST_NAME:
+        lines = [nice, escape_latex("(" + variant)]
+    else:
+        lines = [escape_latex(line) for line in textwrap.wrap(label, LONGEST_NAME)]
+    return r"\begin{tabular}[t]{@{}l@{}}" + r"\\".join(lines) + r"\end{tabular}"
 
 
 def _number(cell: GridCell) -> str:
@@ -123,27 +142,62 @@ def _heading(column: Column) -> str:
     return _with_arrow(column.label, column.arrow) if column.arrow else _name(column.label)
 
 
+def _by_kind(grid: Grid) -> bool:
+    """Whether kinds become headings over their rows: only where they do not start anew under each task."""
+    tasks = {row.stub[0] for row in grid.rows if row.stub[0]} if grid.stub[0] == "Task" else {""}
+    return "Kind" in grid.stub and len(tasks) == 1
+
+
+def _without(grid: Grid, names: tuple[str, ...]) -> Grid:
+    """The grid without some columns of its stub."""
+    kept = [index for index, name in enumerate(grid.stub) if name not in names]
+    rows = tuple(replace(row, stub=tuple(row.stub[index] for index in kept)) for row in grid.rows)
+    return replace(grid, stub=tuple(grid.stub[index] for index in kept), rows=rows)
+
+
+def _short_kind(kind: str) -> str:
+    for long, short in _SHORT_KINDS.items():
+        kind = kind.replace(long, short)
+    return kind
+
+
+def _row(row: GridRow) -> str:
+    stub = [_name(text) for text in row.stub]
+    if row.arrow:
+        stub[-1] = _with_arrow(row.stub[-1], row.arrow)
+    return " & ".join([*stub, *map(_number, row.cells)]) + r" \\"
+
+
+def _body(grid: Grid) -> tuple[Grid, list[str]]:
+    """The grid as it is printed and its rows: kinds as headings over their rows where that is possible."""
+    if not _by_kind(grid):
+        at = grid.stub.index("Kind") if "Kind" in grid.stub else None
+        lines = []
+        for row in grid.rows:
+            stub = tuple(_short_kind(text) if index == at else text for index, text in enumerate(row.stub))
+            lines += [r"\midrule"] * row.rule + [_row(replace(row, stub=stub))]
+        return grid, lines
+    kinds = [row.stub[grid.stub.index("Kind")] for row in grid.rows]
+    narrow = _without(grid, ("Task", "Kind"))
+    width, lines = len(narrow.stub) + len(narrow.columns), []
+    for index, (kind, row) in enumerate(zip(kinds, narrow.rows, strict=True)):
+        if index == 0 or kind != kinds[index - 1]:
+            heading = escape_latex(kind[0].upper() + kind[1:])
+            lines += [r"\addlinespace"] * (index > 0)
+            lines.append(rf"\multicolumn{{{width}}}{{@{{}}l}}{{\textit{{{heading}}}}} \\")
+        lines.append(_row(row))
+    return narrow, lines
+
+
 def _tabular(grid: Grid) -> list[str]:
+    grid, body = _body(grid)
     columns = "l" * len(grid.stub) + "r" * len(grid.columns)
     heads = [
         *map(escape_latex, grid.stub),
         *(rf"\multicolumn{{1}}{{c}}{{{_heading(column)}}}" for column in grid.columns),
     ]
-    lines = [
-        rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}",
-        r"\toprule",
-        *_group_lines(grid),
-        " & ".join(heads) + r" \\",
-        r"\midrule",
-    ]
-    for row in grid.rows:
-        if row.rule:
-            lines.append(r"\midrule")
-        stub = [_name(text) for text in row.stub]
-        if row.arrow:
-            stub[-1] = _with_arrow(row.stub[-1], row.arrow)
-        lines.append(" & ".join([*stub, *map(_number, row.cells)]) + r" \\")
-    return [*lines, r"\bottomrule", r"\end{tabular}"]
+    head = [rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}", r"\toprule", *_group_lines(grid)]
+    return [*head, " & ".join(heads) + r" \\", r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
 
 
 def _notes(grid: Grid) -> list[str]:
@@ -187,7 +241,7 @@ def render_latex(
     if wide is None:
         wide = len(grid.stub) + len(grid.columns) * (2 if intervals else 1) > WIDEST_SINGLE
     environment = "table*" if wide else "table"
-    crowded = len(grid.stub) + len(grid.columns) * (2 if intervals else 1) > 2 * WIDEST_SINGLE - 2
+    crowded = len(grid.stub) + len(grid.columns) * (2 if intervals else 1) > WIDEST_SINGLE + 1
     size, gap = (r"\scriptsize", "2.5pt") if crowded else (r"\footnotesize", "4pt")
     body = _tabular(grid) if grid.rows else ["No numbers."]
     lines = [

@@ -58,9 +58,7 @@ def _lines(grid: Grid) -> list[str]:
     return lines
 
 
-def render_markdown(
-    table: Table, *, layout: Layout | None = None, intervals: bool = False, level: int = 3
-) -> str:
+def render_markdown(table: Table, *, layout: Layout | None = None, intervals: bool = False, level: int = 3) -> str:
     """The table in GitHub's Markdown: heading, caption, table, notes.
 
     Args:

@@ -97,8 +97,7 @@ def _answers(record: Mapping[str, Any], sources: Sequence[Source]) -> dict[str, 
             protocol, task = evaluation["protocol"], evaluation["task"]
             rows = sorted(source.predictions(first["seed"], protocol, task), key=lambda row: row.id)
             shown = [
-                [row.id, row.answer, None if row.score is None else round(row.score, 4)]
-                for row in rows[:MOST_ANSWERS]
+                [row.id, row.answer, None if row.score is None else round(row.score, 4)] for row in rows[:MOST_ANSWERS]
             ]
             name = f"{record['tasks'].get(task, {}).get('name', task)}, {PROTOCOLS[protocol]}"
             found.setdefault(key, []).append({"name": name, "total": len(rows), "rows": shown})
@@ -150,9 +149,7 @@ def render_page(record: Mapping[str, Any], sources: Sequence[Source] = ()) -> st
         for name, (caption, figure) in draw_figures(record).items()
     ]
     views = _views(record)
-    tasks = {
-        task: facts for task, facts in record["tasks"].items() if any(task in v.table.tasks for v in views)
-    }
+    tasks = {task: facts for task, facts in record["tasks"].items() if any(task in v.table.tasks for v in views)}
     return _environment().get_template("page.html").render(
         record=record,
         views=views,

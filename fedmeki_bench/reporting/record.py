@@ -93,11 +93,7 @@ BOARD_VIEWS: Sequence[View] = (
 
 
 def _view_part(view: View, sources: Sequence[Source], shorts: Mapping[str, str], released: Path) -> Collected:
-    wanted = [
-        source.candidate
-        for source in sources
-        if view.methods is None or source.candidate.name in view.methods
-    ]
+    wanted = [source.candidate for source in sources if view.methods is None or source.candidate.name in view.methods]
     parts = [collect(wanted, view.protocol, shorts)]
     if view.released:
         parts.append(released_rows(released, view.name, shorts))
@@ -142,8 +138,7 @@ def _seed_record(result: Mapping[str, Any]) -> dict[str, Any]:
         "seed": result["seed"],
         "run_id": result["run_id"],
         "evaluations": [
-            {name: evaluation[name] for name in names if name in evaluation}
-            for evaluation in result["evaluations"]
+            {name: evaluation[name] for name in names if name in evaluation} for evaluation in result["evaluations"]
         ],
         "trainings": result["trainings"],
         "cost": result["cost"],
@@ -208,8 +203,7 @@ def build_record(
         "protocols": PROTOCOLS,
         "views": views,
         "comparisons": [
-            {**asdict(one), "measure": asdict(one.measure), "seeds": list(one.seeds)}
-            for one in ranking.comparisons
+            {**asdict(one), "measure": asdict(one.measure), "seeds": list(one.seeds)} for one in ranking.comparisons
         ],
         "details": {source.candidate.key: _detail(source) for source in shown},
         "left_out": [*left_out, *random],
@@ -228,9 +222,7 @@ def record_tables(record: Mapping[str, Any]) -> list[Table]:
         }
         entries = [Entry(**entry) for entry in view["entries"]]
         fields = {name: view[name] for name in ("name", "title", "caption", "layout", "protocol", "tasks")}
-        tables.append(
-            Table(**fields, metrics=view["metrics"], entries=entries, cells=cells, notes=view["notes"])
-        )
+        tables.append(Table(**fields, metrics=view["metrics"], entries=entries, cells=cells, notes=view["notes"]))
     return tables
 
 

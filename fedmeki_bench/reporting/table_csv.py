@@ -37,9 +37,7 @@ def render_csv(tables: Sequence[Table]) -> str:
                     cell = table.cell(entry, task, metric)
                     if cell is None:
                         continue
-                    interval = [
-                        "" if end is None else format_value(end, metric) for end in (cell.low, cell.high)
-                    ]
+                    interval = ["" if end is None else format_value(end, metric) for end in (cell.low, cell.high)]
                     texts = [
                         table.name,
                         table.protocol,
@@ -57,7 +55,5 @@ def render_csv(tables: Sequence[Table]) -> str:
                         entry.key,
                     ]
                     value = format_value(cell.value, metric)
-                    writer.writerow(
-                        [*map(_safe, [*texts, entry.backbone or ""]), value, *interval, *map(_safe, tail)]
-                    )
+                    writer.writerow([*map(_safe, [*texts, entry.backbone or ""]), value, *interval, *map(_safe, tail)])
     return out.getvalue()

@@ -108,7 +108,8 @@ def published_part(view: View, tasks: Iterable[str]) -> Collected:
 def view_table(view: View, collected: Collected, tasks: Mapping[str, str]) -> Table:
     """A view filled with what was collected, entries in the order of their kinds."""
     order = list(KIND_LABELS)
-    entries = sorted(collected.entries, key=lambda entry: order.index(entry.kind))
+    real = {key for (key, _), cell in collected.cells.items() if not cell.simulated}
+    entries = sorted(collected.entries, key=lambda entry: (order.index(entry.kind), entry.key not in real))
     cells = {place: cell for place, cell in collected.cells.items() if place[1].task in tasks}
     held = sort_metrics(measure.metric for _, measure in cells)
     metrics = [metric for metric in held if metric in SHOWN_METRICS]
@@ -170,9 +171,7 @@ def write_run_tables(result: Mapping[str, Any], folder: Path) -> list[Path]:
     """
     tables = run_tables([result])
     pages = [folder / "tables.md"]
-    write_text(
-        pages[0], "\n".join(render_markdown(table, level=2) for table in tables) or "No evaluation was run.\n"
-    )
+    write_text(pages[0], "\n".join(render_markdown(table, level=2) for table in tables) or "No evaluation was run.\n")
     for table in tables:
         path = folder / f"{table.name}.tex"
         write_text(path, render_latex(table))

@@ -32,9 +32,7 @@ def _heading(column: Column) -> str:
     group = column.group
     for long, short in _SHORT.items():
         group = group.replace(long, short)
-    return "\n".join(
-        filter(None, [*textwrap.wrap(column.label, LONGEST_NAME // 2), column.arrow, *group.split(", ")])
-    )
+    return "\n".join(filter(None, [*textwrap.wrap(column.label, LONGEST_NAME // 2), column.arrow, *group.split(", ")]))
 
 
 def _number(cell: GridCell) -> str:
@@ -57,9 +55,7 @@ def _narrow(grid: Grid) -> Grid:
 
 
 def _stub(row: GridRow) -> list[str]:
-    stub = [
-        "\n".join(textwrap.wrap(text.replace("simulated data", "sim."), LONGEST_NAME)) for text in row.stub
-    ]
+    stub = ["\n".join(textwrap.wrap(text.replace("simulated data", "sim."), LONGEST_NAME)) for text in row.stub]
     return [*stub[:-1], f"{stub[-1]} {row.arrow}".rstrip()]
 
 
@@ -101,9 +97,7 @@ def _parts(grid: Grid, width: int) -> list[str]:
     return parts
 
 
-def render_terminal(
-    table: Table, *, layout: Layout | None = None, intervals: bool = False, width: int = WIDTH
-) -> str:
+def render_terminal(table: Table, *, layout: Layout | None = None, intervals: bool = False, width: int = WIDTH) -> str:
     """The table as plain text: title, caption, numbers (in parts where it is too wide), notes.
 
     `*12.34*` is set bold and `~12.34~` in italics in the other formats; the notes say what that means.

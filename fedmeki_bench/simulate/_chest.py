@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["Chest", "Opacity", "disc", "draw_chest", "draw_lateral", "grid", "smooth_noise"]
+__all__ = ["Chest", "Opacity", "disc", "draw_chest", "draw_lateral", "placed", "smooth_noise"]
 
 Plane = NDArray[np.floating[Any]]
 
@@ -54,7 +54,7 @@ class Chest:
 
 def draw_chest(rng: np.random.Generator, chest: Chest, height: int, width: int) -> NDArray[np.uint8]:
     """Frontal view: grey image (height, width), uint8, white where X-rays are absorbed."""
-    x, y = _placed(rng, height, width)
+    x, y = placed(rng, height, width)
     lungs = _lung(x, y, -1) + _lung(x, y, 1)
     image = 0.06 + 0.52 * _edge(1.0 - (x / 0.98) ** 2 - ((y - 0.35) / 1.4) ** 2, 0.08)
     image += _heart_and_vessels(x, y, chest.mediastinum) - 0.36 * lungs
@@ -63,7 +63,7 @@ def draw_chest(rng: np.random.Generator, chest: Chest, height: int, width: int) 
 
 def draw_lateral(rng: np.random.Generator, chest: Chest, height: int, width: int) -> NDArray[np.uint8]:
     """Side view of the same chest: the lungs lie over each other, the spine behind, the heart before them."""
-    x, y = _placed(rng, height, width)
+    x, y = placed(rng, height, width)
     lungs = _edge(1 - ((x - 0.05) / 0.58) ** 2 - ((y + 0.06) / 0.72) ** 2, 0.07)
     image = 0.06 + 0.52 * _edge(1.0 - ((x - 0.05) / 0.85) ** 2 - ((y - 0.35) / 1.4) ** 2, 0.08) - 0.34 * lungs
     image += 0.16 * _edge(0.09 - np.abs(x - 0.5 - 0.1 * y * y), 0.03)
@@ -88,17 +88,23 @@ def disc(
 
 
 @lru_cache(maxsize=8)
-def grid(height: int, width: int) -> tuple[Plane, Plane]:
+def _grid(height: int, width: int) -> tuple[Plane, Plane]:
     """Coordinates of an image's pixels: x from -1 (left) to 1, y from -1 (top) to 1, each (height, width)."""
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     return x, y
 
 
-def _placed(rng: np.random.Generator, height: int, width: int) -> tuple[Plane, Plane]:
-    """Coordinates of a patient who stands a little aside, nearer or farther, and not quite upright."""
-    x, y = grid(height, width)
-    x = (x - rng.normal(0, 0.02)) * rng.normal(1, 0.02) + rng.normal(0, 0.01) * y
-    y = (y - rng.normal(0, 0.02)) * rng.normal(1, 0.02)
+def placed(rng: np.random.Generator, height: int, width: int) -> tuple[Plane, Plane]:
+    """Coordinates of a patient who stands a little aside, aslant, nearer or farther, and is built like no other.
+
+    A smooth distortion of the plane gives every image an anatomy of its own: without it the outlines would be so
+    alike that a search for near-duplicates finds strangers.
+    """
+    x, y = _grid(height, width)
+    slant = rng.normal(0, 0.035)
+    x, y = x + slant * y, y - slant * x
+    x = (x - rng.normal(0, 0.035)) * rng.normal(1, 0.035) + 0.022 * smooth_noise(rng, height, width, 6)
+    y = (y - rng.normal(0, 0.035)) * rng.normal(1, 0.035) + 0.022 * smooth_noise(rng, height, width, 6)
     return np.asarray(x, dtype=np.float32), np.asarray(y, dtype=np.float32)
 
 
@@ -110,7 +116,7 @@ def _ribs(rng: np.random.Generator, x: Plane, y: Plane, lungs: Plane) -> Plane:
 def _exposed(rng: np.random.Generator, image: Plane) -> NDArray[np.uint8]:
     """Texture, detector noise, and a slightly different exposure for every image."""
     height, width = image.shape
-    image = image + 0.03 * smooth_noise(rng, height, width, 12) + 0.015 * smooth_noise(rng, height, width, 48)
+    image = image + 0.035 * smooth_noise(rng, height, width, 12) + 0.02 * smooth_noise(rng, height, width, 40)
     image += rng.normal(0, 0.012, image.shape).astype(np.float32)
     image = (image + rng.normal(0, 0.01)) * rng.normal(1, 0.02)
     return np.asarray(np.rint(255 * image.clip(0, 1)), dtype=np.uint8)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fedmeki_bench.simulate._chest import Chest, Opacity, disc, draw_chest, grid, smooth_noise
+from fedmeki_bench.simulate._chest import Chest, Opacity, disc, draw_chest, placed, smooth_noise
 
 __all__ = ["Method", "Region", "Scan", "as_jpeg", "draw_scan"]
 
@@ -49,8 +49,7 @@ def draw_scan(rng: np.random.Generator, scan: Scan, height: int, width: int) -> 
     if scan.region == "chest":
         spot = Opacity(where_x, where_y - 0.1, 0.2, 0.2, scan.lesion)
         return draw_chest(rng, Chest(opacities=[spot]), height, width)
-    x, y = grid(height, width)
-    x, y = (x - rng.normal(0, 0.02)) * rng.normal(1, 0.02), (y - rng.normal(0, 0.02)) * rng.normal(1, 0.02)
+    x, y = placed(rng, height, width)
     bone, tissue, fluid = BRIGHT[scan.method]
     image = _head(x, y, bone, tissue, fluid) if scan.region == "head" else _abdomen(x, y, bone, tissue, fluid)
     inside = disc(x, y, 0, 0, 0.72, 0.85)

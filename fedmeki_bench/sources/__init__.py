@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from fedmeki_bench.errors import UsageError, did_you_mean
+from fedmeki_bench.sources._images import SIDE
 from fedmeki_bench.sources._types import NO, YES, Adapter, Array, Description, Item, Listing, Record, Source
 from fedmeki_bench.sources.chexpert import CheXpert
 from fedmeki_bench.sources.covid19 import Covid19Radiography
@@ -17,6 +18,7 @@ from fedmeki_bench.sources.yaib import YaibMortality24, YaibSepsis
 
 __all__ = [
     "NO",
+    "SIDE",
     "SOURCES",
     "YES",
     "Adapter",

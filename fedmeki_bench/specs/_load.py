@@ -10,7 +10,6 @@ from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
 
 from fedmeki_bench.errors import Fault, FaultsError, UsageError, did_you_mean
 from fedmeki_bench.files import package_folder
@@ -30,12 +29,11 @@ def _shorten(value: object, limit: int = 80) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _schema_fault(where: str, error: ValidationError) -> Iterable[Fault]:
+def _schema_fault(where: str, error: Any) -> Iterable[Fault]:
+    """`error` is a ValidationError, whose members jsonschema types too loosely to be used."""
     keyword = error.validator
     field = ".".join(str(part) for part in error.absolute_path)
-    # jsonschema types these loosely; each validator's value is what its keyword holds in the schema.
-    schema: Any = vars(error)["schema"]
-    wanted: Any = vars(error)["validator_value"]
+    schema, wanted = error.schema, error.validator_value
     if keyword == "additionalProperties":
         known = list(schema.get("properties", {}))
         for name in sorted(set(error.instance) - set(known)):
@@ -168,7 +166,7 @@ def load_tasks(folder: Path | None = None) -> dict[str, TaskSpec]:
     return {spec.id: spec for spec in ordered}
 
 
-PAPER_ORDER = {short: rank for rank, short in enumerate(["CD", "LOD", "EAD", "MP", "ECD", "PED", "AD", "EBD", "SP", "MR", "MS", "SNC"])}
+PAPER_ORDER = {short: rank for rank, short in enumerate("CD LOD EAD MP ECD PED AD EBD SP MR MS SNC".split())}  # noqa: SIM905
 """Order of the tasks in the papers' tables."""
 
 

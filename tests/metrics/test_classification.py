@@ -169,6 +169,14 @@ def test_reference_rows_are_what_constant_answers_score():
     assert best_constant(found, "f1") == ("always-yes", pytest.approx(2 * 29 / 1029))
 
 
+def test_probability_metrics_have_their_best_constant_too():
+    labels, _ = rows(["yes"] * 3 + ["no"] * 7, [""] * 10)
+    found = reference_rows(SPEC, labels)
+    assert best_constant(found, "auroc") == ("majority", 0.5)
+    assert best_constant(found, "auprc") == ("majority", pytest.approx(0.3))
+    assert best_constant(found, "brier") == ("random at prevalence", pytest.approx(0.21))
+
+
 def test_random_row_is_the_mean_of_many_random_answers():
     random = np.random.default_rng(3)
     truth = np.arange(40) < 12
