@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fedmeki_bench.errors import UsageError
+from fedmeki_bench.cli.options import method_options
 
 if TYPE_CHECKING:
     from fedmeki_bench.data import PreparedStore
@@ -19,19 +19,6 @@ __all__ = ["command"]
 PROTOCOLS = ("single_task", "multi_task", "zero_shot")
 DEMO_FOLDER = Path("demo")
 DEMO_ITEMS = 80
-
-
-def _options(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """`--set name=value` pairs; values are read as YAML (true, 12, 0.1, text)."""
-    import yaml
-
-    options = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise UsageError("an option of a method is given as name=value", found=pair)
-        options[name] = yaml.safe_load(value)
-    return options
 
 
 @click.command(
@@ -132,7 +119,7 @@ def command(
 
     specs = select_tasks([name for group in names for name in group.split(",")], load_tasks())
     chosen: Any = PROTOCOLS if not protocols or "all" in protocols else protocols
-    options = load_method(method, _options(pairs)).config
+    options = load_method(method, method_options(pairs)).config
     display = open_display(progress)
     try:
         place = data or DEFAULT_STORE

@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -22,7 +23,7 @@ from fedmeki_bench.errors import BenchError, UsageError, did_you_mean
 from fedmeki_bench.files import package_folder
 from fedmeki_bench.methods.api import Method
 
-__all__ = ["GROUP", "Listing", "list_methods", "load_method"]
+__all__ = ["GROUP", "Listing", "list_methods", "load_method", "method_names"]
 
 GROUP = "fedmeki_bench.methods"
 """Entry-point group in which an installed package offers methods."""
@@ -54,6 +55,11 @@ def _points() -> dict[str, EntryPoint]:
 
 def _variants() -> dict[str, Path]:
     return {path.stem: path for path in sorted(package_folder("baselines").glob("*.yaml"))}
+
+
+def method_names() -> list[str]:
+    """Every name that a method has here, in the alphabet's order; nothing is imported."""
+    return sorted({*_points(), *_variants()})
 
 
 def list_methods() -> list[Listing]:
@@ -91,6 +97,16 @@ def _checked(found: object, origin: str) -> type[Method]:
     )
 
 
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """A plug-in's folder may become a submission: leave no compiled files in it."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
+
+
 def _load_path(path: Path) -> type[Method]:
     file = path / "method.py" if path.is_dir() else path
     if not file.is_file():
@@ -107,7 +123,8 @@ def _load_path(path: Path) -> type[Method]:
     module = importlib.util.module_from_spec(spec)
     # Registered before it runs: dataclasses and pickling look their module up by name.
     sys.modules[name] = module
-    _run(lambda: spec.loader.exec_module(module) if spec.loader else None, str(file))
+    with _no_bytecode():
+        _run(lambda: spec.loader.exec_module(module) if spec.loader else None, str(file))
     return _only_method(module, str(file))
 
 

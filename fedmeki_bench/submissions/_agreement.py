@@ -40,9 +40,7 @@ def check_against_specs(
         elif facts["source"] != spec.source:
             log.add("FB035", MANIFEST, spec.source, facts["source"], field=f"{field}.source")
         if facts["split_scheme"] != spec.split.scheme:
-            log.add(
-                "FB036", MANIFEST, spec.split.scheme, facts["split_scheme"], field=f"{field}.split_scheme"
-            )
+            log.add("FB036", MANIFEST, spec.split.scheme, facts["split_scheme"], field=f"{field}.split_scheme")
         known = labels.split_hash(task) if labels else None
         if known is not None and facts["split_hash"] != known:
             wanted = f"{known}, as in the store"
@@ -74,9 +72,7 @@ def check_against_runs(
         for field, wanted, found in _differences(expected, manifest[name], name):
             log.add("FB038", MANIFEST, f"{wanted}, as in the scores", found, field=field)
     method = {name: manifest["method"][name] for name in ("name", "config")}
-    shared = {
-        name: manifest[name] for name in ("profile", "backbone", "protocols", "foundation_model", "encoders")
-    }
+    shared = {name: manifest[name] for name in ("profile", "backbone", "protocols", "foundation_model", "encoders")}
     for seed, result in sorted(results.items()):
         for name, expected in {"method": method, **shared}.items():
             for field, wanted, found in _differences(expected, result[name], name):
@@ -87,9 +83,7 @@ def _differences(expected: Any, found: Any, field: str) -> Iterator[tuple[str, A
     """(field, expected, found) of every leaf in which two JSON values differ; 1 is not true."""
     if isinstance(expected, Mapping) and isinstance(found, Mapping):
         for name in sorted(set(expected) | set(found)):
-            yield from _differences(
-                expected.get(name, "nothing"), found.get(name, "nothing"), f"{field}.{name}"
-            )
+            yield from _differences(expected.get(name, "nothing"), found.get(name, "nothing"), f"{field}.{name}")
     elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
         for index, (one, other) in enumerate(zip(expected, found, strict=True)):
             yield from _differences(one, other, f"{field}.{index}")

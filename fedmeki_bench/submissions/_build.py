@@ -74,9 +74,7 @@ def read_answers(path: Path) -> list[Prediction]:
                 or not isinstance(raw.get("id"), str)
                 or not isinstance(raw.get("answer"), str)
             ):
-                faults.append(
-                    Fault(where, "", "an object with `id` and `answer`, both text", line.strip()[:80])
-                )
+                faults.append(Fault(where, "", "an object with `id` and `answer`, both text", line.strip()[:80]))
             elif set(raw) - {"id", "answer", "score"}:
                 extra = ", ".join(sorted(set(raw) - {"id", "answer", "score"}))
                 faults.append(
@@ -214,5 +212,7 @@ def _move(folder: Path, out: Path) -> None:
     if not out.exists():
         folder.rename(out)
         return
+    # Python's own cache of the method's source, which the next import writes again.
+    shutil.rmtree(out / "__pycache__", ignore_errors=True)
     for path in sorted(folder.iterdir(), key=lambda path: path.name == MANIFEST):
         path.replace(out / path.name)

@@ -56,9 +56,7 @@ class CheckReport:
         return self.ok and bool(self.evaluations) and all(row.verified for row in self.evaluations)
 
 
-def check_bundle(
-    path: Path, labels: Labels | None = None, others: Sequence[tuple[Path, Claim]] = ()
-) -> CheckReport:
+def check_bundle(path: Path, labels: Labels | None = None, others: Sequence[tuple[Path, Claim]] = ()) -> CheckReport:
     """Check one bundle, a folder or a zip file.
 
     Memory does not grow with the size of the bundle, and nothing in it is extracted, imported or unpickled.

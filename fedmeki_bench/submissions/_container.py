@@ -227,9 +227,7 @@ def _zip_entries(archive: zipfile.ZipFile, log: FaultLog) -> tuple[str, dict[str
         name = info.orig_filename.removeprefix(prefix)
         mode = info.external_attr >> 16
         if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-            log.add(
-                "FB003", name, "a regular file", "a symbolic link" if stat.S_ISLNK(mode) else "a special file"
-            )
+            log.add("FB003", name, "a regular file", "a symbolic link" if stat.S_ISLNK(mode) else "a special file")
         elif info.flag_bits & 0x1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             log.add("FB009", name, "a plain or deflated file", "an encrypted or unusual one")
         elif info.file_size > max(RATIO_FREE_BYTES, MAX_RATIO * info.compress_size):

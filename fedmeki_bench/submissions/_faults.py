@@ -137,9 +137,7 @@ class FaultLog:
         if self._seen[code, file] <= SHOWN_PER_KIND:
             where = harmless(file) if line is None else f"{harmless(file)}:{line}"
             self.faults.append(
-                BundleFault(
-                    where, harmless(field), harmless(expected), harmless(found), fix or FIXES[code], code
-                )
+                BundleFault(where, harmless(field), harmless(expected), harmless(found), fix or FIXES[code], code)
             )
 
     @property
@@ -150,9 +148,7 @@ class FaultLog:
     def sorted(self) -> list[BundleFault]:
         """Manifest first, then by file, line and code; the uncounted rest of a kind as one closing line."""
         rest = [
-            BundleFault(
-                harmless(file), "", "no more of these", f"{seen - SHOWN_PER_KIND} more", FIXES[code], code
-            )
+            BundleFault(harmless(file), "", "no more of these", f"{seen - SHOWN_PER_KIND} more", FIXES[code], code)
             for (code, file), seen in self._seen.items()
             if seen > SHOWN_PER_KIND
         ]

@@ -71,9 +71,7 @@ def bundle_predictions(
         mine = {place: path for place, path in places.items() if place.seed == seed}
         told = {"name": method_name, "foundation_model": model or None, "backbone": backbone}
         seeds.append(_seed_result(seed, mine, labels, specs, told))
-    about = About(
-        method_name, authors, paper, code, kind="predictions-only", origin="external", run_name=None
-    )
+    about = About(method_name, authors, paper, code, kind="predictions-only", origin="external", run_name=None)
     return write_bundle(out, seeds, about)
 
 
@@ -91,9 +89,7 @@ def _find(folder: Path) -> dict[PredictionPath, Path]:
             )
         places[place] = path
     if not places:
-        raise UsageError(
-            "no predictions here", where=folder, expected="<protocol>/<task>.jsonl", found="no *.jsonl"
-        )
+        raise UsageError("no predictions here", where=folder, expected="<protocol>/<task>.jsonl", found="no *.jsonl")
     return places
 
 
@@ -109,9 +105,7 @@ def _seed_result(
         spec, known = specs.get(place.task), labels.test_labels(place.task)
         if spec is None or known is None or labels.store is None:
             found = "no such task" if spec is None else "a task the store does not hold"
-            raise BenchError(
-                "these predictions cannot be scored", where=path, expected="a prepared task", found=found
-            )
+            raise BenchError("these predictions cannot be scored", where=path, expected="a prepared task", found=found)
         answers[place] = read_answers(path)
         ours = rescore(spec, known, answers[place])
         evaluations.append(

@@ -20,6 +20,9 @@ from fedmeki_bench.submissions._rescore import rescore, same_number, stated_refe
 
 __all__ = ["bundle_runs"]
 
+FREE = {"seed", "device", "prediction_batch_size", "download"}
+"""Settings in which the runs of a bundle may differ: the seed, and what changes nothing but the speed."""
+
 
 def bundle_runs(
     runs: Sequence[Path],
@@ -51,9 +54,7 @@ def bundle_runs(
     loaded = [(run, _load(run)) for run in runs]
     _refuse_random_weights(loaded)
     _refuse_disagreement(loaded)
-    seeds = [
-        _seed_result(run, result) for run, result in sorted(loaded, key=lambda pair: int(pair[1]["seed"]))
-    ]
+    seeds = [_seed_result(run, result) for run, result in sorted(loaded, key=lambda pair: int(pair[1]["seed"]))]
     run_name = str(loaded[0][1]["method"]["name"])
     about = About(
         method=method_name or run_name,
@@ -103,10 +104,8 @@ def _must_agree(result: Mapping[str, Any]) -> dict[str, Any]:
     """What must be equal in all runs of a bundle, by field."""
     names = ("method", "profile", "backbone", "protocols", "foundation_model", "encoders", "missing_tasks")
     fields = {name: result[name] for name in names}
-    fields |= {f"config.{name}": value for name, value in result["config"].items() if name != "seed"}
-    fields |= {
-        f"tasks.{task}.{name}": facts[name] for task, facts in result["tasks"].items() for name in TASK_FIELDS
-    }
+    fields |= {f"config.{name}": value for name, value in result["config"].items() if name not in FREE}
+    fields |= {f"tasks.{task}.{name}": facts[name] for task, facts in result["tasks"].items() for name in TASK_FIELDS}
     provenance = ("version", "git_commit", "git_dirty", "dtype")
     return fields | {f"provenance.{name}": result["provenance"][name] for name in provenance}
 
@@ -178,11 +177,7 @@ def _rescored(
     ours = rescore(spec, labels, answers)
     for metric, score in evaluation["scores"].items():
         mine = ours.scores.get(metric)
-        if (
-            mine is not None
-            and mine.signature == score["signature"]
-            and not same_number(score["value"], mine.value)
-        ):
+        if mine is not None and mine.signature == score["signature"] and not same_number(score["value"], mine.value):
             raise BenchError(
                 "the run's result does not follow from its predictions",
                 where=f"{run / 'result.json'}: {evaluation['protocol']}.{spec.id}.{metric}",

@@ -21,12 +21,7 @@ def check_layout(files: BundleFiles, log: FaultLog) -> None:
     if MANIFEST not in files and not any(fault.where.split(":")[0] == MANIFEST for fault in log.faults):
         log.add("FB012", MANIFEST, "a manifest", "none")
     for path in files.entries:
-        if (
-            path != MANIFEST
-            and not is_source(path)
-            and prediction_path(path) is None
-            and scores_seed(path) is None
-        ):
+        if path != MANIFEST and not is_source(path) and prediction_path(path) is None and scores_seed(path) is None:
             log.add(
                 "FB011",
                 path,

@@ -51,9 +51,7 @@ class Labels:
             UsageError: the folder holds no such file.
         """
         if not any(folder.glob("*.jsonl")):
-            raise UsageError(
-                "no labels here", where=folder, expected="files named <task>.jsonl", found="none"
-            )
+            raise UsageError("no labels here", where=folder, expected="files named <task>.jsonl", found="none")
         return Labels(folder=folder)
 
     def split_hash(self, task: str) -> str | None:

@@ -54,9 +54,7 @@ class Bundle:
             else:
                 yield from check_rows(files, path, None, log, FileSummary(Digest()))
         if log.count:
-            raise FaultsError(
-                f"the predictions {path} of {self.path.name} cannot be read", log.sorted(), exit_code=3
-            )
+            raise FaultsError(f"the predictions {path} of {self.path.name} cannot be read", log.sorted(), exit_code=3)
 
 
 def load_bundle(path: Path) -> Bundle:

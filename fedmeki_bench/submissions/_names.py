@@ -60,9 +60,7 @@ def claims_in(folder: Path) -> list[tuple[Path, Claim]]:
         if not (path.is_dir() or path.suffix == ".zip"):
             continue
         with open_bundle(path, log) as files:
-            document = (
-                read_document(files, MANIFEST, log) if files is not None and MANIFEST in files else None
-            )
+            document = read_document(files, MANIFEST, log) if files is not None and MANIFEST in files else None
         manifest = read_manifest(document[0], log) if document else None
         if manifest is not None:
             claims.append((path.resolve(), Claim.of(path.name, manifest)))

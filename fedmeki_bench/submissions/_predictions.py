@@ -75,9 +75,7 @@ def check_rows(
     if summary.digest.size == 0:
         log.add("FB061", path, "at least one prediction", "an empty file")
     if summary.scored and kind == "text":
-        log.add(
-            "FB058", path, "no scores for a text task", f"{summary.scored} of {summary.rows} rows with one"
-        )
+        log.add("FB058", path, "no scores for a text task", f"{summary.scored} of {summary.rows} rows with one")
     elif summary.scored and first_without is not None:
         log.add("FB058", path, "a score in every row or in none", "none", line=first_without)
 
@@ -112,12 +110,7 @@ def _row(row: object, path: str, line: int, log: FaultLog) -> Prediction | None:
 
 def is_share(value: object) -> bool:
     """Whether the value is a number from 0 to 1 (and no truth value)."""
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and 0 <= value <= 1
-    )
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 0 <= value <= 1
 
 
 def _shown(row: dict[str, Any], name: str) -> str:

@@ -34,9 +34,7 @@ def _verdict(report: CheckReport) -> str:
 def _headline(evaluation: EvaluationCheck) -> str:
     spec = load_tasks().get(evaluation.task)
     names = HEADLINE[spec.kind] if spec else ()
-    shown = [
-        f"{name} {evaluation.scores[name]:.3f}" for name in names if evaluation.scores.get(name) is not None
-    ]
+    shown = [f"{name} {evaluation.scores[name]:.3f}" for name in names if evaluation.scores.get(name) is not None]
     return ", ".join(shown) or "no scores"
 
 
@@ -100,17 +98,14 @@ def as_markdown(reports: Sequence[CheckReport]) -> str:
             lines += ["| code | where | field | expected | found | to do |", "|---|---|---|---|---|---|"]
             for fault in report.faults:
                 cells = [fault.where, fault.field, fault.expected, fault.found, fault.fix]
-                lines.append(
-                    f"| {fault.code} | {' | '.join(_cell(cell) if cell else '' for cell in cells)} |"
-                )
+                lines.append(f"| {fault.code} | {' | '.join(_cell(cell) if cell else '' for cell in cells)} |")
             lines.append("")
         if report.evaluations:
             lines += ["| seed | protocol | task | n | scores | |", "|---|---|---|---|---|---|"]
             for row in report.evaluations:
                 state = "verified" if row.verified else "as stated"
                 lines.append(
-                    f"| {row.seed} | {row.protocol} | {_cell(row.task)} | {row.n} "
-                    f"| {_headline(row)} | {state} |"
+                    f"| {row.seed} | {row.protocol} | {_cell(row.task)} | {row.n} | {_headline(row)} | {state} |"
                 )
             lines.append("")
     return "\n".join(lines)

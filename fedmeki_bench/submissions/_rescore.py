@@ -72,9 +72,7 @@ def stated_scores(scores: TaskScores) -> dict[str, dict[str, Any]]:
 def stated_references(rows: Mapping[str, Mapping[str, Score]]) -> dict[str, dict[str, dict[str, Any]]]:
     """Constant rows in the form of `result.json`."""
     return {
-        row: {
-            metric: {"value": score.value, "signature": score.signature} for metric, score in scores.items()
-        }
+        row: {metric: {"value": score.value, "signature": score.signature} for metric, score in scores.items()}
         for row, scores in rows.items()
     }
 

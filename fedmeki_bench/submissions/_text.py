@@ -69,9 +69,7 @@ def _refuse_surrogates(value: Any) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError as error:
-        raise _Refused(
-            "FB020", f"half a surrogate pair, {error.object[error.start : error.end]!a}"
-        ) from error
+        raise _Refused("FB020", f"half a surrogate pair, {error.object[error.start : error.end]!a}") from error
 
 
 def _log_json(log: FaultLog, error: ValueError, file: str, line: int | None) -> None:
@@ -161,9 +159,7 @@ def read_lines(files: BundleFiles, path: str, digest: Digest, log: FaultLog) -> 
                 log.add("FB060", path, f"at most {MAX_ROWS:,} lines", "more", line=number)
                 continue
             if len(line) > MAX_LINE_BYTES:
-                log.add(
-                    "FB025", path, f"lines of at most {MAX_LINE_BYTES:,} bytes", "a longer one", line=number
-                )
+                log.add("FB025", path, f"lines of at most {MAX_LINE_BYTES:,} bytes", "a longer one", line=number)
                 continue
             if number == 1 and line.startswith(b"\xef\xbb\xbf"):
                 log.add("FB021", path, "no byte-order mark", "one", line=1)

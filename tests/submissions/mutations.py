@@ -373,9 +373,7 @@ def probability_nan(bundle: Path) -> None:
 @mutation("FB027", sealed=True)
 def probability_overflows(bundle: Path) -> None:
     text = (bundle / YES_NO).read_text(encoding="utf-8")
-    (bundle / YES_NO).write_text(
-        text.replace('"score": 0.', '"score": 1e999, "was": 0.', 1), encoding="utf-8"
-    )
+    (bundle / YES_NO).write_text(text.replace('"score": 0.', '"score": 1e999, "was": 0.', 1), encoding="utf-8")
 
 
 @mutation("FB058", sealed=True)
@@ -514,9 +512,7 @@ def file_of_a_terabyte(bundle: Path) -> None:
 @mutation("FB060", sealed=True)
 def rows_without_end(bundle: Path) -> None:
     with (bundle / YES_NO).open("a", encoding="utf-8") as handle:
-        handle.writelines(
-            f'{{"id": "z{index:07d}", "answer": "No", "score": 0.1}}\n' for index in range(200_001)
-        )
+        handle.writelines(f'{{"id": "z{index:07d}", "answer": "No", "score": 0.1}}\n' for index in range(200_001))
 
 
 @mutation("FB012")

@@ -65,9 +65,7 @@ def test_json_and_markdown_say_the_same(tmp_path: Path, capsys: pytest.CaptureFi
         (["check", ".", "--json", "--markdown"], "not both"),
     ],
 )
-def test_wrong_usage_exits_with_2(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_usage_exits_with_2(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = call(capsys, *arguments)
     assert code == 2 and message in err
 

@@ -111,9 +111,7 @@ def _long_zip(bundle: Path, lines: int, row: bytes) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for file in sorted(bundle.rglob("*.json")):
             archive.write(file, str(file.relative_to(bundle)))
-        with archive.open(
-            "seed-0/predictions/multi_task/covid_detection.jsonl", "w", force_zip64=False
-        ) as handle:
+        with archive.open("seed-0/predictions/multi_task/covid_detection.jsonl", "w", force_zip64=False) as handle:
             for start in range(0, lines, 10_000):
                 handle.write(b"".join(row % index for index in range(start, min(start + 10_000, lines))))
     return path

@@ -37,9 +37,7 @@ def answers(store: Path, folder: Path) -> Path:
 def bundle_of(store: Path, root: Path) -> Path:
     options = {"foundation_model": "llama-3-8b", "revision": "main"}
     folder = answers(store, root / "answers")
-    return bundle_predictions(
-        folder, root / "theirs", store, method_name="Theirs", authors=["Ben"], **options
-    )
+    return bundle_predictions(folder, root / "theirs", store, method_name="Theirs", authors=["Ben"], **options)
 
 
 def test_predictions_of_another_codebase_are_scored_and_marked(store: Path, tmp_path: Path) -> None:
@@ -83,9 +81,7 @@ def test_missing_answers_are_refused_when_the_bundle_is_made(store: Path, tmp_pa
         ('{"id": "a", "answer": "yes", "score": "high"}', "from 0 to 1"),
     ],
 )
-def test_what_is_no_prediction_is_named_with_its_line(
-    line: str, message: str, store: Path, tmp_path: Path
-) -> None:
+def test_what_is_no_prediction_is_named_with_its_line(line: str, message: str, store: Path, tmp_path: Path) -> None:
     folder = answers(store, tmp_path / "answers")
     with (folder / "zero_shot" / f"{TASK}.jsonl").open("a", encoding="utf-8") as handle:
         handle.write(line + "\n")

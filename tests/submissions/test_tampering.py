@@ -47,9 +47,7 @@ def test_tampering_is_found(mutation: Mutation, original: Path, labels: Labels, 
         assert "\x1b" not in text and "\u202e" not in text
 
 
-@pytest.mark.parametrize(
-    "mutation", [m for m in MUTATIONS if not m.sealed], ids=lambda mutation: mutation.name
-)
+@pytest.mark.parametrize("mutation", [m for m in MUTATIONS if not m.sealed], ids=lambda mutation: mutation.name)
 def test_tampering_without_new_hashes_is_found_without_labels(
     mutation: Mutation, original: Path, tmp_path: Path
 ) -> None:

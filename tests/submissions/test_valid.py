@@ -32,13 +32,8 @@ def test_a_bundle_as_made_is_accepted_and_verified(
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        runs = [
-            make_run(root / str(seed), seed=seed, n=n, scored=scored, evaluations=evaluations)
-            for seed in seeds
-        ]
-        bundle = bundle_runs(
-            runs, root / "bundle", authors=names, method_name=f"x {names[0]}"[:60], paper=names[-1]
-        )
+        runs = [make_run(root / str(seed), seed=seed, n=n, scored=scored, evaluations=evaluations) for seed in seeds]
+        bundle = bundle_runs(runs, root / "bundle", authors=names, method_name=f"x {names[0]}"[:60], paper=names[-1])
         labels = Labels.from_folder(runs[0] / "labels")
         for path in (bundle, pack(bundle)):
             report = check_bundle(path, labels)
@@ -97,9 +92,7 @@ def test_source_files_of_the_method_may_lie_beside_the_results(tmp_path: Path) -
     assert report.verified, report.faults
 
 
-@pytest.mark.parametrize(
-    "name", ["<script>alert(1)</script>", r"\input{/etc/passwd} $x_1$ & 100% #1 ~^", "a|b`c`"]
-)
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", r"\input{/etc/passwd} $x_1$ & 100% #1 ~^", "a|b`c`"])
 def test_markup_in_names_is_kept_literally_and_rendered_harmless(name: str, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", n=6)
     bundle = bundle_runs([run], tmp_path / "bundle", authors=[name], method_name=name)
