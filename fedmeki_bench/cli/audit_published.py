@@ -11,8 +11,8 @@ __all__ = ["command"]
 
 
 @click.command(
-    epilog="Examples:\n\n  fedmeki-bench audit-published\n\n"
-    "  fedmeki-bench audit-published --published leaderboard/published --out leaderboard/audit"
+    epilog="Examples:\n\n\b\n  fedmeki-bench audit-published\n"
+    "  fedmeki-bench audit-published --published DIR --out leaderboard/audit"
 )
 @click.option(
     "--published",
@@ -20,9 +20,7 @@ __all__ = ["command"]
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder with results.json, partitions.json, figure2_axis_maxima.json. Default: the papers' numbers.",
 )
-@click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), help="Write report.md and report.json here."
-)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Write report.md and report.json here.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of Markdown.")
 def command(folder: Path | None, out: Path | None, as_json: bool) -> None:
     """Check printed result tables for what must hold.

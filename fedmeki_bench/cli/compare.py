@@ -18,23 +18,18 @@ __all__ = ["command"]
 
 EPILOG = """Examples:
 
+\b
   fedmeki-bench compare runs/A runs/B
-
-  fedmeki-bench compare runs/A1 runs/B1 --more-a runs/A2 --more-b runs/B2 --metric auroc
-
-  fedmeki-bench compare a.jsonl b.jsonl --task SP --labels labels/sepsis_prediction.jsonl
+  fedmeki-bench compare runs/A1 runs/B1 --more-a runs/A2 --metric auroc
+  fedmeki-bench compare a.jsonl b.jsonl --task SP --labels labels.jsonl
 """
 
 
 @click.command(epilog=EPILOG)
 @click.argument("a", type=click.Path(exists=True, path_type=Path))
 @click.argument("b", type=click.Path(exists=True, path_type=Path))
-@click.option(
-    "--more-a", multiple=True, type=click.Path(exists=True, path_type=Path), help="Another seed of A."
-)
-@click.option(
-    "--more-b", multiple=True, type=click.Path(exists=True, path_type=Path), help="Another seed of B."
-)
+@click.option("--more-a", multiple=True, type=click.Path(exists=True, path_type=Path), help="Another seed of A.")
+@click.option("--more-b", multiple=True, type=click.Path(exists=True, path_type=Path), help="Another seed of B.")
 @click.option(
     "--metric",
     "metrics",
@@ -54,9 +49,7 @@ EPILOG = """Examples:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Prediction files: prepared store that holds their labels.",
 )
-@click.option(
-    "--draws", type=click.IntRange(min=1), default=10_000, show_default=True, help="Bootstrap draws."
-)
+@click.option("--draws", type=click.IntRange(min=1), default=10_000, show_default=True, help="Bootstrap draws.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
 def command(
@@ -87,17 +80,13 @@ def command(
     settings = Settings(draws=draws, seed=seed, metrics=metrics)
     if a.is_dir() and b.is_dir():
         if task or labels or store:
-            raise UsageError(
-                "--task, --labels and --data are for prediction files", found=f"two folders, {a} and {b}"
-            )
+            raise UsageError("--task, --labels and --data are for prediction files", found=f"two folders, {a} and {b}")
         comparison = compare_runs([a, *more_a], [b, *more_b], settings, protocols=protocols)
     elif a.is_dir() or b.is_dir():
         raise UsageError("a run's folder and a prediction file cannot be compared", found=f"{a} and {b}")
     else:
         if more_a or more_b or protocols:
-            raise UsageError(
-                "--more-a, --more-b and --protocol are for runs' folders", found=f"two files, {a} and {b}"
-            )
+            raise UsageError("--more-a, --more-b and --protocol are for runs' folders", found=f"two files, {a} and {b}")
         if task is None:
             raise UsageError("which task do the prediction files belong to?", fix="add --task ID")
         comparison = compare_files(a, b, find_task(task, load_tasks()), settings, labels=labels, store=store)
@@ -121,6 +110,11 @@ def render(comparison: Comparison, draws: int) -> str:
         headers = ["protocol", "task", "only A right", "only B right", "exact p", "p, Holm", "unit"]
         lines += ["", "McNemar's test (right answers; exact matches in text tasks)", ""]
         lines.append(tabulate(tests, headers=headers, disable_numparse=True))
+    else:
+        lines += [
+            "",
+            "No McNemar's test: it is about two answers to an item, and there are several seeds or no matches.",
+        ]
     seeds = [cells for row in comparison.rows for cells in _seed_rows(row)]
     if seeds:
         lines += ["", "Across seeds (apart from sampling error; not in the intervals above)", ""]
@@ -131,12 +125,8 @@ def render(comparison: Comparison, draws: int) -> str:
                 disable_numparse=True,
             )
         )
-    lines += ["", f"Paired bootstrap over groups, {draws} draws. Holm over the {len(comparison.rows)} rows."]
-    lines += [
-        f"{row.task}: no {name} ({reason})"
-        for row in comparison.rows
-        for name, reason in row.undefined.items()
-    ]
+    lines += ["", f"Paired bootstrap over groups, {draws} draws. Holm over all rows that have the metric."]
+    lines += [f"{row.task}: no {name} ({reason})" for row in comparison.rows for name, reason in row.undefined.items()]
     if comparison.left_out:
         lines.append(f"Not compared, as one side has no predictions: {', '.join(comparison.left_out)}")
     return "\n".join([*lines, *comparison.notes])

@@ -24,14 +24,12 @@ ASSUMPTIONS = (
 
 
 @click.command(
-    epilog="Examples:\n\n  fedmeki-bench power --task PED --effect 0.02\n\n"
-    "  fedmeki-bench power --task MP --effect 0.01 --n 2000 --accuracy 0.92 --correlation 0.7\n\n"
+    epilog="Examples:\n\n\b\n  fedmeki-bench power --task PED --effect 0.02\n"
+    "  fedmeki-bench power --task MP --effect 0.01 --n 2000 --accuracy 0.92\n"
     "  fedmeki-bench power --effect 0.02"
 )
 @click.option("--task", "names", multiple=True, help="Task id or abbreviation, repeatable. Default: all.")
-@click.option(
-    "--effect", type=float, required=True, help="Difference in accuracy, 0 to 1 (0.02: two points)."
-)
+@click.option("--effect", type=float, required=True, help="Difference in accuracy, 0 to 1 (0.02: two points).")
 @click.option("--n", type=int, help="Items of the test set. Default: the papers' test size.")
 @click.option(
     "--accuracy",
