@@ -10,7 +10,7 @@ import html
 import io
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,10 +81,17 @@ def _short(text: str, limit: int = 34) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _name(entry: Entry) -> str:
+def _name(entry: Entry, simulated: Collection[str] = ()) -> str:
     kind = {"published": "published", "constant": "constant", "released": "re-scored"}.get(entry.kind, "")
-    parts = [entry.label, BACKBONES.get(entry.backbone or "", entry.backbone or ""), kind]
-    return _short(", ".join(filter(None, parts)))
+    made_up = "simulated" if entry.key in simulated else ""
+    aggregation = BACKBONES.get(entry.backbone or "", entry.backbone or "")
+    return _short(", ".join(filter(None, [entry.label, aggregation, kind, made_up])))
+
+
+def _simulated(record: Mapping[str, Any]) -> set[str]:
+    """Keys of the entries all of whose numbers are on simulated data."""
+    rows = [row for view in record["views"] for row in view["scores"]]
+    return {row["entry"] for row in rows} - {row["entry"] for row in rows if not row["simulated"]}
 
 
 def _table(tables: Sequence[Table], name: str) -> Table:
@@ -93,7 +100,7 @@ def _table(tables: Sequence[Table], name: str) -> Table:
 
 def _radar(record: Mapping[str, Any]) -> Figure | None:
     """FedKIM Figure 2: an axis a zero-shot task, from 0 to its highest value; a panel a backbone."""
-    tables = record_tables(record)
+    tables, names = record_tables(record), _labels(record)
     zero, text = _table(tables, "zero_shot"), _table(tables, "zero_shot_text")
     shorts = {**zero.tasks, **text.tasks}
     own = [
@@ -126,7 +133,7 @@ def _radar(record: Mapping[str, Any]) -> Figure | None:
                 angles,
                 [v / top for v, top in zip(values[entry.key], tops, strict=True)],
                 index,
-                _name(entry),
+                names[entry.key],
             )
         labels = [
             f"{shorts[axis.task]}\n{METRICS[axis.metric]}\n0 to {top:.1f}" for axis, top in zip(axes, tops, strict=True)
@@ -160,9 +167,9 @@ def _bars(view: str, metric: str) -> Callable[[Mapping[str, Any]], Figure | None
     """Bars with intervals of one metric: a panel a task, a bar an entry, the best constant as a line."""
 
     def draw(record: Mapping[str, Any]) -> Figure | None:
-        table = _table(record_tables(record), view)
+        table, simulated = _table(record_tables(record), view), _simulated(record)
         kinds = ("own", "submission", "published", "constant")
-        entries = [entry for entry in table.entries if entry.kind in kinds and _drawn(entry)]
+        entries = [entry for entry in table.entries if entry.kind in kinds and _drawn(entry, view)]
         tasks = [task for task in table.tasks if any(table.cell(entry, task, metric) for entry in entries)]
         if not tasks:
             return None
@@ -175,16 +182,17 @@ def _bars(view: str, metric: str) -> Callable[[Mapping[str, Any]], Figure | None
             panel.set_visible(False)
         for panel, task in zip(panels, tasks, strict=False):
             _bar_panel(panel, table, entries, task, metric)
-        panels[0].set_yticks(range(len(entries)), [_name(entry) for entry in entries], fontsize=7.5)
+        panels[0].set_yticks(range(len(entries)), [_name(entry, simulated) for entry in entries], fontsize=7.5)
         panels[0].invert_yaxis()
         return figure
 
     return draw
 
 
-def _drawn(entry: Entry) -> bool:
-    """Not the same published numbers as in the earlier paper, nor constants of the released logs."""
-    return "FedMeKI" not in entry.note and not entry.key.endswith(".released")
+def _drawn(entry: Entry, view: str) -> bool:
+    """Not the published numbers that FedKIM's own tables repeat, nor constants of the released logs."""
+    repeated = entry.variant == "FedMeKI" and view != "zero_shot"
+    return not repeated and not entry.key.endswith(".released")
 
 
 _KIND_COLOUR = {"own": COLOURS[0], "submission": COLOURS[1], "published": "#B8B8B8", "constant": "#7F7F7F"}
@@ -212,7 +220,9 @@ def _bar_panel(panel: Axes, table: Table, entries: Sequence[Entry], task: str, m
 
 
 def _labels(record: Mapping[str, Any]) -> dict[str, str]:
-    return {entry["key"]: _name(Entry(**entry)) for view in record["views"] for entry in view["entries"]}
+    simulated = _simulated(record)
+    entries = [Entry(**entry) for view in record["views"] for entry in view["entries"]]
+    return {entry.key: _name(entry, simulated) for entry in entries}
 
 
 def _curves(record: Mapping[str, Any]) -> Figure | None:
@@ -302,6 +312,7 @@ def _pareto(record: Mapping[str, Any]) -> Figure | None:
     points = [point for point in cost_points(record) if point.quality is not None]
     if not points:
         return None
+    names = _labels(record)
     figure, panels = _new(1, 2, 9.5, 3.6, sharey=True)
     axes = (("minutes", "time of the run (min)"), ("traffic_megabytes", "traffic of the run (MB)"))
     for panel, (cost, label) in zip(panels, axes, strict=True):
@@ -311,7 +322,7 @@ def _pareto(record: Mapping[str, Any]) -> Figure | None:
                     "color": COLOURS[index % len(COLOURS)],
                     "marker": MARKERS[index % len(MARKERS)],
                 }
-                panel.scatter(point.costs[cost], _number(point.quality), s=42, label=_name(point.entry), **style)
+                panel.scatter(point.costs[cost], _number(point.quality), s=42, label=names[point.entry.key], **style)
         front = pareto_front(points, cost)
         for data in {point.data for point in front}:
             line = [point for point in front if point.data == data]

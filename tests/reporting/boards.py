@@ -51,9 +51,7 @@ def _answers(spec: TaskSpec, labels: Sequence[LabelRow], quality: float, seed: i
     return rows
 
 
-def _evaluation(
-    run: Path, protocol: str, spec: TaskSpec, n: int, quality: float, seed: int
-) -> dict[str, Any]:
+def _evaluation(run: Path, protocol: str, spec: TaskSpec, n: int, quality: float, seed: int) -> dict[str, Any]:
     labels = _labels(spec, n)
     answers = _answers(spec, labels, quality, seed)
     path = run / "predictions" / protocol / f"{spec.id}.jsonl"
@@ -115,9 +113,7 @@ def write_run(
     specs: Mapping[str, TaskSpec] = load_tasks()
     name = run_id or f"{'-'.join(''.join(c if c.isalnum() else ' ' for c in method).split())}-{seed}"
     run = folder / name
-    evaluations = [
-        _evaluation(run, protocol, specs[task], n, quality, seed) for protocol, task in dict.fromkeys(tasks)
-    ]
+    evaluations = [_evaluation(run, protocol, specs[task], n, quality, seed) for protocol, task in dict.fromkeys(tasks)]
     result = make_result(method, evaluations=evaluations, run_id=name, seed=seed, **overrides)
     for task, facts in result["tasks"].items():
         spec = specs[task]
