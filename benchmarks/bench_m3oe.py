@@ -1,0 +1,429 @@
+"""Speed and memory of M3OE, each as a ratio against a named reference, measured side by side in one run.
+
+    python benchmarks/bench_m3oe.py [--quick] [--json] [--only KEY ...] [--threads N]
+
+Repetitions of the two sides alternate, and a ratio is the median over pairs, so that a busy machine slows both. Where
+a ratio is measured at several widths, the worst is reported under its key and each under `details`. float32 on a CPU,
+bfloat16 where there is a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import fedmeki_bench.modeling  # noqa: F401 - first: lets peft and transformers import beside another torchvision
+
+EXPERTS, RANK, ALPHA, DROPOUT = 12, 8, 32, 0.1
+ROWS, TOKENS = 4, 256
+WIDTHS = (2048, 4096)
+DESCRIPTIONS = {name: {"task": list(range(1, 21)), "modalities": list(range(21, 61))} for name in ("a", "b")}
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a key should reach: at least or at most `limit`."""
+
+    text: str
+    limit: float
+    at_least: bool
+
+    def met(self, value: float) -> bool:
+        """Whether `value` keeps to the bound."""
+        return value >= self.limit if self.at_least else value <= self.limit
+
+
+BOUNDS = {
+    "einsum_over_ours_time": Bound("one layer, forward + backward: P-fold einsum over ours", 2.0, True),
+    "einsum_over_ours_memory": Bound("the same: activations kept for the backward pass", 5.0, True),
+    "ours_over_lora96_time": Bound(
+        "one layer, forward + backward: ours over PEFT's LoRA, rank 96", 1.10, False
+    ),
+    "merged_over_base_time": Bound("one block, answering: merged over the bare model", 1.02, False),
+    "fedkim_over_fedplug_l_step": Bound(
+        "server step on smollm2-135m: FedKIM over FedPlug_L (rank 8)", 1.40, False
+    ),
+    "fedkim_over_fedplug_l_block_7b": Bound("the same on one block of the 7B shapes", 1.15, False),
+    "yesno_over_sampling": Bound("answers a second: yes/no by likelihood over sampling 16 tokens", 4.0, True),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to measure.
+
+    Attributes:
+        device: where.
+        dtype: of the base model.
+        repeats: pairs of a small measurement; large ones take a third as many.
+        widths: of the single layers.
+        tokens: in a row.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    repeats: int
+    widths: tuple[int, ...]
+    tokens: int
+
+    @property
+    def few(self) -> int:
+        """Pairs of a large measurement."""
+        return max(3, self.repeats // 3)
+
+
+def paired(
+    first: Callable[[], object], second: Callable[[], object], pairs: int, device: torch.device
+) -> list[float]:
+    """Time of `first` over time of `second` for alternating calls, after one call of each to warm up."""
+
+    def seconds(run: Callable[[], object]) -> float:
+        start = time.perf_counter()
+        run()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter() - start
+
+    seconds(first), seconds(second)
+    ratios = []
+    for index in range(pairs):
+        # Every other pair the other way round: whoever runs second may find warmer or hotter hardware.
+        if index % 2:
+            later = seconds(second)
+            ratios.append(seconds(first) / later)
+        else:
+            earlier = seconds(first)
+            ratios.append(earlier / seconds(second))
+    return ratios
+
+
+def kept_bytes(run: Callable[[], Tensor], parameters: list[Tensor]) -> int:
+    """Bytes of the distinct tensors that autograd keeps for the backward pass of `run`, without parameters."""
+    own = {parameter.untyped_storage().data_ptr() for parameter in parameters}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        result = run()
+    assert result.requires_grad
+    return sum(storage.nbytes() for storage in kept.values())
+
+
+class EinsumExperts(nn.Module):
+    """Eq. 5 as it is written, and as the release computes it: every expert's output in full, then their mixture."""
+
+    def __init__(self, base: nn.Linear, columns: Tensor, a: Tensor, b: Tensor) -> None:
+        super().__init__()
+        self.base, self.dropout, self.scaling = base, nn.Dropout(DROPOUT), ALPHA / RANK
+        self.a = nn.Parameter(a.view(EXPERTS, RANK, -1).clone())
+        self.b = nn.Parameter(b.view(-1, EXPERTS, RANK).transpose(0, 1).contiguous())
+        self.alpha = columns
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(rows, tokens, in) to (rows, tokens, out), with a (rows, tokens, P, out) tensor in between."""
+        dropped = self.dropout(x)
+        down = torch.einsum("nti,pri->ntpr", dropped, self.a.to(x.dtype))
+        up = torch.einsum("ntpr,por->ntpo", down, self.b.to(x.dtype))
+        mixed = torch.einsum("ntpo,np->nto", up, self.alpha.to(x.dtype))
+        result: Tensor = self.base(x) + self.scaling * mixed
+        return result
+
+
+def layer_ratios(settings: Settings) -> dict[str, dict[str, float]]:
+    """The three ratios of one adapted layer, by width."""
+    from peft import LoraConfig
+    from peft.tuners.lora import Linear as LoraLinear
+
+    from fedmeki_bench.modeling.m3oe.product import expert_product
+
+    found: dict[str, dict[str, float]] = {
+        key: {} for key in ("einsum_over_ours_time", "einsum_over_ours_memory", "ours_over_lora96_time")
+    }
+    for width in settings.widths:
+        generator = torch.Generator().manual_seed(0)
+
+        def draw(*shape: int, scale: float = 1.0, generator: torch.Generator = generator) -> Tensor:
+            return (torch.randn(*shape, generator=generator) * scale).to(settings.device)
+
+        base = nn.Linear(width, width, bias=False).to(settings.device, settings.dtype).requires_grad_(False)
+        x = draw(ROWS, settings.tokens, width).to(settings.dtype).requires_grad_(True)
+        gradient = draw(ROWS, settings.tokens, width).to(settings.dtype)
+        rank = EXPERTS * RANK
+        a, b = draw(rank, width, scale=width**-0.5), draw(width, rank, scale=0.01)
+        alpha = (
+            torch.rand(ROWS, EXPERTS, generator=generator).softmax(1).to(settings.device).requires_grad_(True)
+        )
+        einsum = EinsumExperts(base, alpha, a, b)
+        lora_config = LoraConfig(r=rank, lora_alpha=rank * ALPHA / RANK, lora_dropout=DROPOUT)
+        lora = LoraLinear(base, "default", config=lora_config, r=rank, lora_alpha=rank * ALPHA // RANK)
+        lora.to(settings.device)
+        a.requires_grad_(True)
+        b.requires_grad_(True)
+
+        def ours(
+            base: nn.Linear = base, x: Tensor = x, a: Tensor = a, b: Tensor = b, alpha: Tensor = alpha
+        ) -> Tensor:
+            columns = alpha.repeat_interleave(RANK, dim=1)[:, None] * (ALPHA / RANK)
+            return expert_product(base(x), x, a, b, columns, dropout=DROPOUT)
+
+        def both(run: Callable[..., Any], *inputs: Tensor, gradient: Tensor = gradient) -> None:
+            run(*inputs).backward(gradient)
+
+        name = str(width)
+        times = paired(lambda: both(einsum, x), lambda: both(ours), settings.few, settings.device)  # noqa: B023
+        found["einsum_over_ours_time"][name] = statistics.median(times)
+        frozen = [base.weight, a, b, einsum.a, einsum.b]
+        memory = kept_bytes(lambda: einsum(x), frozen) / kept_bytes(ours, frozen)  # noqa: B023
+        found["einsum_over_ours_memory"][name] = memory
+        times = paired(lambda: both(ours), lambda: both(lora, x), settings.repeats, settings.device)  # noqa: B023
+        found["ours_over_lora96_time"][name] = statistics.median(times)
+    return found
+
+
+def _block_config(width: int) -> Any:
+    from fedmeki_bench.modeling.shapes import foundation_config
+
+    config = foundation_config("mmedlm2")
+    # One block, and a vocabulary too small to matter: the ratio is the block's.
+    config.num_hidden_layers, config.vocab_size = 1, 64
+    scale = 4096 // width
+    config.hidden_size, config.intermediate_size = width, config.intermediate_size // scale
+    config.num_attention_heads, config.num_key_value_heads = 32 // scale, 8 // scale
+    config.rope_parameters = {"rope_type": "default", "rope_theta": 1e6}
+    return config
+
+
+def _block(width: int, settings: Settings) -> Any:
+    from transformers import LlamaForCausalLM
+
+    torch.manual_seed(0)
+    return (
+        LlamaForCausalLM(_block_config(width))
+        .to(settings.device, settings.dtype)
+        .eval()
+        .requires_grad_(False)
+    )
+
+
+def _fedkim(base: Any) -> Any:
+    from peft import get_peft_model
+
+    from fedmeki_bench.modeling.m3oe import M3OEConfig
+
+    return get_peft_model(base, M3OEConfig(descriptions=DESCRIPTIONS))
+
+
+def _fedplug_l(base: Any) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    return get_peft_model(
+        base, LoraConfig(r=RANK, lora_alpha=ALPHA, lora_dropout=DROPOUT, target_modules=targets)
+    )
+
+
+def merged_ratios(settings: Settings) -> dict[str, dict[str, float]]:
+    """Answering by one block: merged over bare, by width."""
+    found = {}
+    for width in settings.widths:
+        bare, adapted = _block(width, settings), _fedkim(_block(width, settings)).eval()
+        embeddings = torch.randn(ROWS, settings.tokens, width, device=settings.device, dtype=settings.dtype)
+        mask = torch.ones(ROWS, settings.tokens, dtype=torch.long, device=settings.device)
+        inputs = {
+            "inputs_embeds": embeddings,
+            "attention_mask": mask,
+            "logits_to_keep": 1,
+            "use_cache": False,
+        }
+        with torch.inference_mode(), adapted.base_model.merged("a"):
+            ratios = paired(
+                lambda: adapted(**inputs), lambda: bare(**inputs), settings.repeats, settings.device
+            )  # noqa: B023
+        found[str(width)] = statistics.median(ratios)
+    return {"merged_over_base_time": found}
+
+
+def _step(model: Any, settings: Settings, width: int) -> Callable[[], None]:
+    """A whole step of the server on one batch: forward, loss at the answers, backward, clip, Adam."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=1e-6, betas=(0.9, 0.95), weight_decay=1e-4)
+    generator = torch.Generator().manual_seed(1)
+    shape = (ROWS, settings.tokens, width)
+    embeddings = (torch.randn(*shape, generator=generator) * 0.1).to(settings.device, settings.dtype)
+    # The encoders in front of the model train too, so its input needs a gradient.
+    embeddings.requires_grad_(True)
+    mask = torch.ones(ROWS, settings.tokens, dtype=torch.long, device=settings.device)
+    targets = torch.randint(0, 64, (ROWS, 2), generator=generator).to(settings.device)
+    tasks = ["a", "b", "a", "b"]
+    route = getattr(model.base_model, "route", None)
+
+    def forward() -> Tensor:
+        logits: Tensor = model(
+            inputs_embeds=embeddings, attention_mask=mask, logits_to_keep=3, use_cache=False
+        ).logits
+        return F.cross_entropy(logits[:, :-1].float().flatten(0, 1), targets.flatten())
+
+    def step() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        if route is None:
+            loss = forward()
+        else:
+            with route(tasks):
+                loss = forward()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimiser.step()
+
+    model.train()
+    return step
+
+
+def block_step_ratio(settings: Settings) -> dict[str, dict[str, float]]:
+    """A server step on one block of the 7B shapes: FedKIM over FedPlug_L."""
+    fedkim = _step(_fedkim(_block(4096, settings)), settings, 4096)
+    fedplug_l = _step(_fedplug_l(_block(4096, settings)), settings, 4096)
+    ratios = paired(fedkim, fedplug_l, settings.few, settings.device)
+    return {"fedkim_over_fedplug_l_block_7b": {"4096": statistics.median(ratios)}}
+
+
+def _smollm2(settings: Settings) -> Any:
+    from fedmeki_bench.modeling.foundation import load_foundation_model
+
+    return load_foundation_model("smollm2-135m", device=settings.device, dtype=settings.dtype)
+
+
+def smollm2_step_ratio(settings: Settings) -> dict[str, dict[str, float]]:
+    """A server step on the whole of smollm2-135m: FedKIM over FedPlug_L."""
+    first, second = _smollm2(settings), _smollm2(settings)
+    fedkim = _step(_fedkim(first.model), settings, first.width)
+    fedplug_l = _step(_fedplug_l(second.model), settings, second.width)
+    ratios = paired(fedkim, fedplug_l, settings.few, settings.device)
+    return {"fedkim_over_fedplug_l_step": {"576": statistics.median(ratios)}}
+
+
+def yesno_ratio(settings: Settings) -> dict[str, dict[str, float]]:
+    """Examples answered a second: one forward pass for both answers over sampling 16 tokens as the release does."""
+    foundation = _smollm2(settings)
+    embeddings = (
+        torch.randn(ROWS, settings.tokens, foundation.width).to(settings.device, settings.dtype) * 0.1
+    )
+    mask = torch.ones(ROWS, settings.tokens, dtype=torch.long, device=settings.device)
+    answers = [foundation.tokenize(text)[0] for text in (" Yes", " No")]
+
+    @torch.inference_mode()
+    def yes_no() -> Tensor:
+        out = foundation.model(
+            inputs_embeds=embeddings, attention_mask=mask, logits_to_keep=1, use_cache=False
+        )
+        chosen: Tensor = out.logits[:, -1].double().log_softmax(-1)[:, answers].argmax(-1)
+        return chosen
+
+    @torch.inference_mode()
+    def sampling() -> object:
+        return foundation.model.generate(
+            inputs_embeds=embeddings,
+            attention_mask=mask,
+            do_sample=True,
+            temperature=1.0,
+            min_new_tokens=16,
+            max_new_tokens=16,
+            pad_token_id=foundation.end(),
+        )
+
+    ratios = paired(sampling, yes_no, settings.few, settings.device)
+    return {"yesno_over_sampling": {"576": statistics.median(ratios)}}
+
+
+MEASUREMENTS: dict[Callable[[Settings], dict[str, dict[str, float]]], tuple[str, ...]] = {
+    layer_ratios: ("einsum_over_ours_time", "einsum_over_ours_memory", "ours_over_lora96_time"),
+    merged_ratios: ("merged_over_base_time",),
+    smollm2_step_ratio: ("fedkim_over_fedplug_l_step",),
+    block_step_ratio: ("fedkim_over_fedplug_l_block_7b",),
+    yesno_ratio: ("yesno_over_sampling",),
+}
+"""Each measurement with the keys it gives."""
+
+
+def worst(key: str, by_width: dict[str, float]) -> float:
+    """The value furthest from the bound's good side."""
+    return min(by_width.values()) if BOUNDS[key].at_least else max(by_width.values())
+
+
+def main() -> None:
+    """Measure what was asked for and print it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="width 2048 only, few repetitions, 128 tokens")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--only", nargs="+", choices=list(BOUNDS), help="measure these keys only")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's)")
+    parser.add_argument("-o", "--output", type=Path, help="also write the JSON object here")
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    cuda = torch.cuda.is_available()
+    settings = Settings(
+        device=torch.device("cuda" if cuda else "cpu"),
+        dtype=torch.bfloat16 if cuda else torch.float32,
+        repeats=5 if arguments.quick else 15,
+        widths=WIDTHS[:1] if arguments.quick else WIDTHS,
+        tokens=128 if arguments.quick else TOKENS,
+    )
+    details: dict[str, dict[str, float]] = {}
+    for measure, keys in MEASUREMENTS.items():
+        if not arguments.only or set(keys) & set(arguments.only):
+            print(f"measuring {', '.join(keys)}", file=sys.stderr)
+            details |= measure(settings)
+    values = {key: round(worst(key, by_width), 3) for key, by_width in details.items()}
+    report = {
+        **values,
+        "details": {
+            key: {name: round(value, 3) for name, value in found.items()} for key, found in details.items()
+        },
+        "bounds": {key: f"{'>=' if BOUNDS[key].at_least else '<='} {BOUNDS[key].limit}" for key in values},
+        "setting": {
+            "device": torch.cuda.get_device_name() if cuda else "cpu",
+            "threads": torch.get_num_threads(),
+            "dtype": str(settings.dtype).removeprefix("torch."),
+            "rows": ROWS,
+            "tokens": settings.tokens,
+            "torch": torch.__version__,
+        },
+    }
+    if arguments.output:
+        arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(report, indent=1) if arguments.json else table(details))
+
+
+def table(details: dict[str, dict[str, float]]) -> str:
+    """One row a key and width: measured, wanted, met or not."""
+    from tabulate import tabulate
+
+    rows = []
+    for key, by_width in details.items():
+        bound = BOUNDS[key]
+        wanted = f"{'>=' if bound.at_least else '<='} {bound.limit:g}"
+        for width, value in by_width.items():
+            rows.append([key, bound.text, width, f"{value:.3f}", wanted, "yes" if bound.met(value) else "NO"])
+    return str(tabulate(rows, ["key", "what", "width", "measured", "wanted", "met"], tablefmt="github"))
+
+
+if __name__ == "__main__":
+    main()
