@@ -155,7 +155,8 @@ def _demo_store(specs: dict[str, TaskSpec], display: Display) -> PreparedStore:
 
     store = DEMO_FOLDER / "prepared"
     display.note(
-        f"no prepared data found: the demo runs on a small SIMULATED corpus in {DEMO_FOLDER}/ (its scores say nothing about medicine)"
+        f"no prepared data found: the demo runs on a small SIMULATED corpus in {DEMO_FOLDER}/; "
+        "its scores say nothing about medicine"
     )
     if not (store / "store.json").is_file():
         raw = DEMO_FOLDER / "simulated"

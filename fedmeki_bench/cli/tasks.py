@@ -14,7 +14,8 @@ __all__ = ["command"]
 
 
 @click.group(
-    epilog="Examples:\n\n  fedmeki-bench tasks ls\n\n  fedmeki-bench tasks show CD\n\n  fedmeki-bench tasks validate tasks/"
+    epilog="Examples:\n\n  fedmeki-bench tasks ls\n\n  fedmeki-bench tasks show CD\n\n"
+    "  fedmeki-bench tasks validate tasks/"
 )
 def command() -> None:
     """List, show and validate the task specifications."""

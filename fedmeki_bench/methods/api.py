@@ -43,7 +43,7 @@ class Answer:
 
     Attributes:
         text: the answer in words, as it goes into the prediction file.
-        score: probability of the positive answer among a yes/no task's two answers, 0 to 1; None if the method has none.
+        score: probability of the positive answer among a yes/no task's two answers, 0 to 1; None if there is none.
     """
 
     text: str
@@ -106,7 +106,7 @@ class MethodContext:
 
     Attributes:
         foundation_model: the frozen foundation model with its tokenizer; None for methods that use none.
-        encoders: one encoder a modality, as the clients have them before the first round; the method's to keep and train.
+        encoders: one a modality, as the clients have them before the first round; the method's to keep and train.
         tasks: specs of the training tasks, by id; no other task exists for the method before `predict`.
         training: the server's optimisation settings.
         device: where tensors live.

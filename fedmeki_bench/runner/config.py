@@ -31,7 +31,7 @@ Protocol = Literal["single_task", "multi_task", "zero_shot"]
 Backbone = Literal["fedavg", "fedprox"]
 
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
-"""`single_task`: each training task alone; `multi_task`: all together; `zero_shot`: the multi-task model on unseen tasks."""
+"""`single_task`: each training task alone; `multi_task`: all together; `zero_shot`: that model on unseen tasks."""
 
 BACKBONES: tuple[Backbone, ...] = get_args(Backbone)
 

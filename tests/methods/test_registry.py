@@ -52,7 +52,8 @@ def test_a_broken_plugin_is_named_and_the_others_still_list(monkeypatch: pytest.
 
 def test_a_method_is_loaded_from_a_file_or_a_folder(tmp_path: Path) -> None:
     """`--method submissions/mine` works on a folder with method.py."""
-    text = "from fedmeki_bench.methods.base import FoundationInjection\nclass Mine(FoundationInjection):\n    name = 'mine'\n"
+    base = "from fedmeki_bench.methods.base import FoundationInjection\n"
+    text = f"{base}class Mine(FoundationInjection):\n    name = 'mine'\n"
     (tmp_path / "method.py").write_text(text)
     assert load_method(str(tmp_path)).name == load_method(str(tmp_path / "method.py")).name == "mine"
     with pytest.raises(UsageError, match="no method at this path"):
