@@ -80,9 +80,7 @@ def smooth_noise(rng: np.random.Generator, height: int, width: int, cells: int) 
     return np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
 
 
-def disc(
-    x: Plane, y: Plane, centre_x: float, centre_y: float, half_width: float, half_height: float
-) -> Plane:
+def disc(x: Plane, y: Plane, centre_x: float, centre_y: float, half_width: float, half_height: float) -> Plane:
     """1 inside an ellipse, 0 outside, with a soft rim."""
     return _edge(1 - ((x - centre_x) / half_width) ** 2 - ((y - centre_y) / half_height) ** 2, 0.06)
 
@@ -101,22 +99,22 @@ def placed(rng: np.random.Generator, height: int, width: int) -> tuple[Plane, Pl
     alike that a search for near-duplicates finds strangers.
     """
     x, y = _grid(height, width)
-    slant = rng.normal(0, 0.035)
+    slant = rng.normal(0, 0.045)
     x, y = x + slant * y, y - slant * x
-    x = (x - rng.normal(0, 0.035)) * rng.normal(1, 0.035) + 0.022 * smooth_noise(rng, height, width, 6)
-    y = (y - rng.normal(0, 0.035)) * rng.normal(1, 0.035) + 0.022 * smooth_noise(rng, height, width, 6)
+    x = (x - rng.normal(0, 0.035)) * rng.normal(1, 0.035) + 0.032 * smooth_noise(rng, height, width, 6)
+    y = (y - rng.normal(0, 0.035)) * rng.normal(1, 0.035) + 0.032 * smooth_noise(rng, height, width, 6)
     return np.asarray(x, dtype=np.float32), np.asarray(y, dtype=np.float32)
 
 
 def _ribs(rng: np.random.Generator, x: Plane, y: Plane, lungs: Plane) -> Plane:
-    bones = np.sin((y + 0.45 * x * x) * 21 + rng.uniform(0, 6.28)).clip(0, 1)
+    bones = np.sin((y + 0.45 * x * x) * rng.uniform(18, 24) + rng.uniform(0, 6.28)).clip(0, 1)
     return np.asarray(0.05 * lungs * bones, dtype=np.float32)
 
 
 def _exposed(rng: np.random.Generator, image: Plane) -> NDArray[np.uint8]:
     """Texture, detector noise, and a slightly different exposure for every image."""
     height, width = image.shape
-    image = image + 0.035 * smooth_noise(rng, height, width, 12) + 0.02 * smooth_noise(rng, height, width, 40)
+    image = image + 0.05 * smooth_noise(rng, height, width, 14) + 0.02 * smooth_noise(rng, height, width, 40)
     image += rng.normal(0, 0.012, image.shape).astype(np.float32)
     image = (image + rng.normal(0, 0.01)) * rng.normal(1, 0.02)
     return np.asarray(np.rint(255 * image.clip(0, 1)), dtype=np.uint8)

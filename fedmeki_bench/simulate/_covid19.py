@@ -48,9 +48,7 @@ class Covid19Simulator(SourceSimulator):
         )
         rng = generator(self.settings.seed, self.source, unit)
         strength = intensity(_latents(self.settings)[unit])
-        chest = Chest(
-            opacities=[_peripheral(rng, side, low, strength) for side in (-1, 1) for low in (0.15, 0.35)]
-        )
+        chest = Chest(opacities=[_peripheral(rng, side, low, strength) for side in (-1, 1) for low in (0.15, 0.35)])
         buffer = io.BytesIO()
         Image.fromarray(draw_chest(rng, chest, SIDE, SIDE)).save(buffer, "PNG", compress_level=6)
         write_record(folder / name, buffer.getvalue())

@@ -37,9 +37,7 @@ ECTOPIC_ANGLES, ECTOPIC_WIDTHS, ECTOPIC = (
 )
 """A ventricular beat: no P, very wide QRS, T against it."""
 
-MIX = np.array(
-    [(0.85, 0.05), (1.05, 0.1), (0.1, 0.8), (0.3, 1.2), (0.7, 0.8), (1.2, 0.4), (1.2, 0.1), (0.9, 0.0)]
-)
+MIX = np.array([(0.85, 0.05), (1.05, 0.1), (0.1, 0.8), (0.3, 1.2), (0.7, 0.8), (1.2, 0.4), (1.2, 0.1), (0.9, 0.0)])
 """Millivolt of side and front view in the leads I, II, V1 to V6; the other four follow from I and II."""
 
 WARM_UP, KEPT = 6, 15

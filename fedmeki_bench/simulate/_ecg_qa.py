@@ -110,8 +110,7 @@ class EcgQaSimulator(SourceSimulator):
                 for start in range(0, len(questions), CHUNK):
                     chunk = questions[start : start + CHUNK]
                     samples = [
-                        self._sample(wording, split, start + index, question)
-                        for index, question in enumerate(chunk)
+                        self._sample(wording, split, start + index, question) for index, question in enumerate(chunk)
                     ]
                     write_json(base / wording / split / f"{start}.json", samples)
         classes = {template: _classes(template) for template in WORDING}
@@ -122,8 +121,7 @@ class EcgQaSimulator(SourceSimulator):
             ({"index": i, "class": name} for i, name in enumerate(everything)),
         )
         by_template = (
-            {"template_id": template, "classes": repr(sorted(names))}
-            for template, names in sorted(classes.items())
+            {"template_id": template, "classes": repr(sorted(names))} for template, names in sorted(classes.items())
         )
         write_csv(base / "answers_for_each_template.csv", ("template_id", "classes"), by_template)
 
@@ -131,9 +129,7 @@ class EcgQaSimulator(SourceSimulator):
         """Signal noise clarification: the best share of answers that are exactly right."""
         records = tuple(range(len(plan_records(self.settings))))
         asked = [
-            question
-            for question in _questions(self.settings, records)
-            if question.fault and len(question.records) == 1
+            question for question in _questions(self.settings, records) if question.fault and len(question.records) == 1
         ]
         best = _best(asked, self.settings.signal)
         return [TaskTruth("signal_noise_clarification", self.source, len(asked), None, best, None)]
@@ -142,9 +138,7 @@ class EcgQaSimulator(SourceSimulator):
         forms = WORDING[question.template]
         text = forms[0]
         if wording == "paraphrased":
-            text = forms[
-                int(generator(self.settings.seed, self.source, split, sample).integers(1, len(forms)))
-            ]
+            text = forms[int(generator(self.settings.seed, self.source, split, sample).integers(1, len(forms)))]
         fault = NAMES[question.fault] if question.fault else ""
         lead = "" if question.lead is None else LEAD_NAMES[question.lead]
         kind = "query" if question.template == WHICH else "verify"
@@ -165,9 +159,7 @@ class EcgQaSimulator(SourceSimulator):
 def _questions(settings: Settings, rows: tuple[int, ...]) -> tuple[_Question, ...]:
     records = plan_records(settings)
     return tuple(
-        question
-        for place, record in enumerate(rows)
-        for question in _about(settings, records, record, rows[place - 1])
+        question for place, record in enumerate(rows) for question in _about(settings, records, record, rows[place - 1])
     )
 
 
@@ -187,17 +179,13 @@ def _about(settings: Settings, records: Records, record: int, other: int) -> Ite
         yield _Question(OTHER, (record,), ("yes" if records.abnormal[record] else "no",))
     if rng.random() < 0.1 and other != record:
         both = [records.faults[row][0].present for row in (record, other)]
-        yield _Question(
-            COMPARISON, (record, other), ("yes" if all(both) else "no",), records.faults[record][0].kind
-        )
+        yield _Question(COMPARISON, (record, other), ("yes" if all(both) else "no",), records.faults[record][0].kind)
 
 
 def _noise_question(form: int, record: int, fault: RecordingFault, lead: int) -> _Question:
     if form == IN_LEAD:
         shown = lead in fault.leads
-        return _Question(
-            form, (record,), ("yes" if shown and fault.present else "no",), fault.kind, lead, shown
-        )
+        return _Question(form, (record,), ("yes" if shown and fault.present else "no",), fault.kind, lead, shown)
     if form == ANYWHERE:
         return _Question(form, (record,), ("yes" if fault.present else "no",), fault.kind)
     leads = tuple(f"lead {LEAD_NAMES[index]}" for index in fault.leads) if fault.present else ("none",)

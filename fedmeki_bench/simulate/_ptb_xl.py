@@ -84,9 +84,7 @@ class PtbXlSimulator(SourceSimulator):
             abnormal=records.abnormal_strength[unit],
             ectopic=records.ectopic_strength[unit],
             ectopic_beats=records.ectopic_beats[unit],
-            disturbances=[
-                Disturbance(fault.kind, fault.leads, fault.strength) for fault in records.faults[unit]
-            ],
+            disturbances=[Disturbance(fault.kind, fault.leads, fault.strength) for fault in records.faults[unit]],
         )
         path = folder / _file(unit, 100)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,9 +133,7 @@ class PtbXlSimulator(SourceSimulator):
             "recording_date": day.strftime("%Y-%m-%d %H:%M:%S"),
             "report": "simulated record, beats changed" if abnormal else "simulated record, beats regular",
             "scp_codes": repr(codes),
-            "heart_axis": str(
-                rng.choice(["MID", "LAD", "ALAD", "RAD", ""], p=[0.35, 0.17, 0.06, 0.02, 0.40])
-            ),
+            "heart_axis": str(rng.choice(["MID", "LAD", "ALAD", "RAD", ""], p=[0.35, 0.17, 0.06, 0.02, 0.40])),
             "infarction_stadium1": "unknown" if abnormal and {"IMI", "ASMI"} & set(codes) else None,
             "validated_by": f"{rng.integers(8)}.0" if human else None,
             "second_opinion": bool(rng.random() < 0.025),
@@ -182,9 +178,7 @@ def _person(rng: np.random.Generator, patient: int) -> dict[str, Any]:
 def _codes(rng: np.random.Generator, abnormal: bool) -> dict[str, float]:
     if not abnormal:
         return {"NORM": float(rng.choice([100.0, 80.0], p=[0.8, 0.2])), "SR": 0.0}
-    codes = {
-        str(rng.choice(list(DIAGNOSES))): float(rng.choice([100.0, 50.0, 35.0, 15.0], p=[0.6, 0.2, 0.1, 0.1]))
-    }
+    codes = {str(rng.choice(list(DIAGNOSES))): float(rng.choice([100.0, 50.0, 35.0, 15.0], p=[0.6, 0.2, 0.1, 0.1]))}
     if rng.random() < HIDDEN_NORM:
         codes["NORM"] = float(rng.choice([50.0, 35.0, 15.0], p=[0.88, 0.06, 0.06]))
     return {**codes, "SR": 0.0}

@@ -113,8 +113,7 @@ def plan_records(settings: Settings) -> Records:
     ectopic = draw_labels(rng, count, scaled_positives(count, PAPER_ECTOPIC if paper else SMALL_ECTOPIC))
     texts = _extra_beats(rng, ectopic)
     kinds = [
-        _faults(rng, kind, count, real if paper else small, settings.signal)
-        for kind, (real, small) in FAULTS.items()
+        _faults(rng, kind, count, real if paper else small, settings.signal) for kind, (real, small) in FAULTS.items()
     ]
     return Records(
         patients,
@@ -157,9 +156,7 @@ def _beats(text: str) -> int:
     return min(digits[0], MOST_BEATS) if digits else 1
 
 
-def _faults(
-    rng: np.random.Generator, kind: str, count: int, share: float, signal: float
-) -> list[RecordingFault]:
+def _faults(rng: np.random.Generator, kind: str, count: int, share: float, signal: float) -> list[RecordingFault]:
     present = draw_labels(rng, count, max(1, round(share * count)))
     strengths = _strengths(draw_latents(rng, present, signal))
     written = [list(LEAD_SETS)[index] for index in rng.integers(len(LEAD_SETS), size=count)]

@@ -109,9 +109,7 @@ class RsnaSimulator(SourceSimulator):
                 yield row
 
     def _patient(self, unit: int) -> str:
-        return str(
-            uuid.UUID(bytes=generator(self.settings.seed, self.source, "patient", unit).bytes(16), version=4)
-        )
+        return str(uuid.UUID(bytes=generator(self.settings.seed, self.source, "patient", unit).bytes(16), version=4))
 
     def _opacities(self, unit: int) -> tuple[Opacity, ...]:
         """The image's opacities, left and right in turn."""

@@ -69,9 +69,7 @@ class SimulationReport:
             "seed": self.seed,
             "signal": self.signal,
             "sources": dict(self.sources),
-            "tasks": {
-                truth.task: {k: v for k, v in truth.as_json().items() if k != "task"} for truth in self.truths
-            },
+            "tasks": {truth.task: {k: v for k, v in truth.as_json().items() if k != "task"} for truth in self.truths},
         }
 
     def render(self) -> str:
@@ -136,9 +134,7 @@ def _chosen(sources: Sequence[str] | None) -> list[str]:
         if name not in SIMULATORS
     ]
     if faults or not sources:
-        raise FaultsError(
-            "no such source to simulate", faults or [Fault("sources", "", "at least one source", "none")]
-        )
+        raise FaultsError("no such source to simulate", faults or [Fault("sources", "", "at least one source", "none")])
     wanted = set(sources) | {need for name in sources for need in NEEDS.get(name, ())}
     return [name for name in SIMULATORS if name in wanted]
 
@@ -149,17 +145,13 @@ def _items(size: int | str) -> int | None:
     if size == "small":
         return SMALL
     if isinstance(size, bool) or not isinstance(size, int) or size < SMALLEST:
-        raise UsageError(
-            "no such size", expected=f"small, paper, or an integer of {SMALLEST} or more", found=size
-        )
+        raise UsageError("no such size", expected=f"small, paper, or an integer of {SMALLEST} or more", found=size)
     return size
 
 
 def _check(settings: Settings, workers: int) -> None:
     if not (settings.signal >= 0 and math.isfinite(settings.signal)):
-        raise UsageError(
-            "the signal is out of range", expected="a finite number of 0 or more", found=settings.signal
-        )
+        raise UsageError("the signal is out of range", expected="a finite number of 0 or more", found=settings.signal)
     if workers < 1:
         raise UsageError("the number of workers is out of range", expected="1 or more", found=workers)
 
@@ -204,9 +196,7 @@ def _runner(workers: int) -> Iterator[Run]:
         return
     # Spawned, not forked: the caller may run threads, and a lock they hold while forking never opens again.
     # Ctrl-C is for this process alone, which then lets the workers end.
-    with ProcessPoolExecutor(
-        workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
-    ) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
 
         def run(simulator: SourceSimulator, folder: Path, done: Callable[[int], None]) -> None:
             units = simulator.units()

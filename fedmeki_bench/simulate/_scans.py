@@ -53,12 +53,9 @@ def draw_scan(rng: np.random.Generator, scan: Scan, height: int, width: int) -> 
     bone, tissue, fluid = BRIGHT[scan.method]
     image = _head(x, y, bone, tissue, fluid) if scan.region == "head" else _abdomen(x, y, bone, tissue, fluid)
     inside = disc(x, y, 0, 0, 0.72, 0.85)
-    image += (
-        0.45 * scan.lesion * np.exp(-(((x - where_x) / 0.13) ** 2) - ((y - where_y) / 0.13) ** 2) * inside
-    )
-    image += 0.03 * smooth_noise(rng, height, width, 24) * inside + rng.normal(0, 0.012, image.shape).astype(
-        np.float32
-    )
+    image += 0.45 * scan.lesion * np.exp(-(((x - where_x) / 0.13) ** 2) - ((y - where_y) / 0.13) ** 2) * inside
+    image += 0.04 * smooth_noise(rng, height, width, 16) * inside
+    image += rng.normal(0, 0.012, image.shape).astype(np.float32)
     return np.asarray(np.rint(255 * image.clip(0, 1)), dtype=np.uint8)
 
 

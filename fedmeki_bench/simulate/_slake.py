@@ -154,9 +154,7 @@ def _questions(picture: Picture) -> Iterator[_Asked]:
     scan = picture.scan
     seen = ("Does the image show a bright lesion?", "图像中有高亮的病灶吗?")
     yield _Asked("Abnormality", seen, YES_NO[picture.lesion], picture.lesion, closed=True)
-    yield _Asked(
-        "Organ", ("Which region of the body is shown?", "图像显示的是身体的哪个区域?"), REGIONS[scan.region]
-    )
+    yield _Asked("Organ", ("Which region of the body is shown?", "图像显示的是身体的哪个区域?"), REGIONS[scan.region])
     method = METHODS[scan.method]
     yield _Asked("Modality", ("How was this image acquired?", "该图像是用什么方式获得的?"), (method, method))
     yield _Asked("Plane", ("Which plane does the image lie in?", "图像位于哪个平面?"), PLANES[picture.plane])

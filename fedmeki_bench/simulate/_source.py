@@ -52,10 +52,7 @@ class TaskTruth:
 
     def as_json(self) -> dict[str, Any]:
         """The fields by name, probabilities rounded to six digits."""
-        return {
-            name: round(value, 6) if isinstance(value, float) else value
-            for name, value in asdict(self).items()
-        }
+        return {name: round(value, 6) if isinstance(value, float) else value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)

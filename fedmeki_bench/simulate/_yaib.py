@@ -43,9 +43,7 @@ DATABASES = ("mimic_simulated", "eicu_simulated")
 FIRST_IDS = (200001, 140001)
 EICU_SHARE = 0.2
 
-DYN = pa.schema(
-    [("stay_id", pa.int32()), ("time", pa.duration("s")), *((name, pa.float64()) for name in COLUMNS)]
-)
+DYN = pa.schema([("stay_id", pa.int32()), ("time", pa.duration("s")), *((name, pa.float64()) for name in COLUMNS)])
 STA = pa.schema(
     [
         ("stay_id", pa.int32()),
@@ -81,9 +79,7 @@ class _Stays:
 
 @lru_cache(maxsize=2)
 def _stays(settings: Settings) -> _Stays:
-    first, second = (
-        (PAPER_STAYS, PAPER_SEPSIS_STAYS) if settings.size is None else (settings.size, settings.size)
-    )
+    first, second = (PAPER_STAYS, PAPER_SEPSIS_STAYS) if settings.size is None else (settings.size, settings.size)
     # Half the sepsis cohort is in mortality24 too: zero-shot sets must leave out what was trained on.
     shared = second // 2
     alone = second - shared

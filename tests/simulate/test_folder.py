@@ -48,9 +48,7 @@ class TestWhole:
     def test_nothing_but_the_sources_is_left(self, simulated) -> None:
         folders = {Path(folder).parts[0] for folder in simulated.report.sources.values()}
         assert {path.name for path in simulated.root.iterdir()} == {RECORD, *folders}
-        assert not [path for path in simulated.root.rglob(".*")] and not list(
-            simulated.root.rglob("*.part-*")
-        )
+        assert not [path for path in simulated.root.rglob(".*")] and not list(simulated.root.rglob("*.part-*"))
 
     def test_a_killed_simulation_does_not_look_whole_and_can_be_repeated(self, tmp_path: Path) -> None:
         simulate(tmp_path / "out", size=20, seed=1, sources=TABLES)

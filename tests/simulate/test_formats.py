@@ -38,14 +38,10 @@ class TestRsna:
         kinds = set()
         for path in (folder / "stage_2_train_images").iterdir():
             data = pydicom.dcmread(path)
-            assert (
-                data.PatientID == path.stem and data.PatientSex in "FM" and data.ViewPosition in ("AP", "PA")
-            )
+            assert data.PatientID == path.stem and data.PatientSex in "FM" and data.ViewPosition in ("AP", "PA")
             assert 0 < int(data.PatientAge.rstrip("Y")) < 100
             assert data.pixel_array.shape == (data.Rows, data.Columns) == (256, 256)
-            kinds.add(
-                (data.file_meta.TransferSyntaxUID.name, data.BitsStored, data.PhotometricInterpretation)
-            )
+            kinds.add((data.file_meta.TransferSyntaxUID.name, data.BitsStored, data.PhotometricInterpretation))
         assert {bits for _, bits, _ in kinds} == {8, 12}
         assert {name for name, _, _ in kinds} >= {"JPEG Baseline (Process 1)", "RLE Lossless"}
         assert {kind for _, _, kind in kinds} == {"MONOCHROME1", "MONOCHROME2"}
@@ -106,9 +102,7 @@ class TestPtbXl:
     def test_limb_leads_follow_from_each_other(self, folder: Path, rows: list[dict[str, str]]) -> None:
         import wfdb
 
-        clean = [
-            row for row in rows if not any(row[name] for name in row if "noise" in name or "drift" in name)
-        ]
+        clean = [row for row in rows if not any(row[name] for name in row if "noise" in name or "drift" in name)]
         signal = wfdb.rdrecord(str(folder / clean[0]["filename_lr"])).p_signal
         assert np.corrcoef(signal[:, 1] - signal[:, 0], signal[:, 2])[0, 1] > 0.5
 
@@ -138,11 +132,7 @@ class TestEcgQa:
 
     @staticmethod
     def questions(folder: Path, wording: str) -> list[dict]:
-        return [
-            item
-            for path in sorted((folder / wording).rglob("*.json"))
-            for item in json.loads(path.read_text())
-        ]
+        return [item for path in sorted((folder / wording).rglob("*.json")) for item in json.loads(path.read_text())]
 
     def test_answers_follow_from_the_records_table(self, simulated, folder: Path) -> None:
         rows = {row["ecg_id"]: row for row in table(simulated.root / "ptb-xl" / "ptbxl_database.csv")}
@@ -167,10 +157,7 @@ class TestEcgQa:
             assert {**template, "question": ""} == {**paraphrase, "question": ""}
 
     def test_parts_list_disjoint_records_of_disjoint_patients(self, simulated, folder: Path) -> None:
-        patients = {
-            row["ecg_id"]: row["patient_id"]
-            for row in table(simulated.root / "ptb-xl" / "ptbxl_database.csv")
-        }
+        patients = {row["ecg_id"]: row["patient_id"] for row in table(simulated.root / "ptb-xl" / "ptbxl_database.csv")}
         listed = {}
         for part in ("train", "valid", "test"):
             lines = (folder / f"{part}_ecgs.tsv").read_text().splitlines()
@@ -202,12 +189,8 @@ class TestYaib:
         ):
             for name in tables(cohort, "dyn"):
                 dyn, sta, outc = (tables(cohort, kind)[name].schema for kind in ("dyn", "sta", "outc"))
-                assert (
-                    str(dyn.field("stay_id").type) == "int32" and str(dyn.field("time").type) == "duration[s]"
-                )
-                assert {str(dyn.field(column).type) for column in dyn.names[2:]} == {"double"} and len(
-                    dyn.names
-                ) == 50
+                assert str(dyn.field("stay_id").type) == "int32" and str(dyn.field("time").type) == "duration[s]"
+                assert {str(dyn.field(column).type) for column in dyn.names[2:]} == {"double"} and len(dyn.names) == 50
                 assert sta.names == ["stay_id", "age", "sex", "height", "weight"] and outc.names == label
                 assert str(outc.field("label").type) == ("int32" if cohort == "mortality24" else "bool")
 
@@ -258,9 +241,7 @@ def test_chexpert_has_one_row_an_image_and_shared_study_labels(simulated) -> Non
 
 def test_vqa_rad_names_images_that_are_there(simulated) -> None:
     folder = simulated.root / "vqa-rad"
-    items = [
-        item for name in ("trainset", "testset") for item in json.loads((folder / f"{name}.json").read_text())
-    ]
+    items = [item for name in ("trainset", "testset") for item in json.loads((folder / f"{name}.json").read_text())]
     assert len({item["qid"] for item in items}) == len(items) == 20
     assert {item["image_name"] for item in items} == {path.name for path in (folder / "images").iterdir()}
     assert {item["answer_type"] for item in items} == {"OPEN", "CLOSED"}

@@ -68,6 +68,4 @@ def test_a_higher_latent_always_shows_more(first: float, step: float) -> None:
 
 def test_generators_depend_on_the_name_alone() -> None:
     assert generator(1, "a", 2).random() == generator(1, "a", 2).random()
-    assert (
-        len({generator(*name).random() for name in [(1, "a", 2), (1, "a", 3), (1, "b", 2), (2, "a", 2)]}) == 4
-    )
+    assert len({generator(*name).random() for name in [(1, "a", 2), (1, "a", 3), (1, "b", 2), (2, "a", 2)]}) == 4

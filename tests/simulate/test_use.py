@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedmeki_bench.data import PreparedStore, prepare
+from fedmeki_bench.data import PreparedStore, audit, prepare
 from fedmeki_bench.simulate import simulate
 from fedmeki_bench.sources import SOURCES
 from fedmeki_bench.specs import Selection, load_tasks
@@ -25,12 +25,14 @@ def test_adapters_find_as_many_items_as_the_record_says(simulated, name: str) ->
         assert sum(item.target == "yes" for item in items) == truth.positives
 
 
-def test_all_twelve_tasks_prepare_and_have_something_to_test(simulated, tmp_path: Path) -> None:
+def test_all_twelve_tasks_prepare_with_something_to_test_and_no_leak(simulated, tmp_path: Path) -> None:
     tasks = load_tasks()
     prepare(simulated.root, tmp_path / "store", tasks=tasks)
     store = PreparedStore.open(tmp_path / "store")
     for task in tasks:
         assert len(store.task(task).rows("test")) >= 2
+    # Near-duplicates too: strangers must not be drawn so alike that the audit takes them for one image.
+    assert audit(store, tasks=tasks).leaks == ()
 
 
 class TestSignal:
@@ -72,9 +74,7 @@ class TestSignal:
         assert self.auroc(tmp_path / "data", source, selection, getattr(self, summary)) > 0.85
 
     @pytest.mark.parametrize(("source", "selection", "summary"), CASES)
-    def test_is_absent_at_strength_0(
-        self, tmp_path: Path, source: str, selection: Selection, summary: str
-    ) -> None:
+    def test_is_absent_at_strength_0(self, tmp_path: Path, source: str, selection: Selection, summary: str) -> None:
         found = self.auroc(tmp_path / "data", source, selection, getattr(self, summary), signal=0.0)
         assert 0.25 < found < 0.75
 
@@ -82,13 +82,9 @@ class TestSignal:
 @pytest.mark.realdata
 def test_no_question_is_taken_from_the_real_data(simulated, realdata: Path) -> None:
     def questions(root: Path) -> set[str]:
-        files = [
-            path for folder in ("vqa-rad", "slake", "ecg-qa") for path in (root / folder).rglob("*.json")
-        ]
+        files = [path for folder in ("vqa-rad", "slake", "ecg-qa") for path in (root / folder).rglob("*.json")]
         return {
-            item["question"].strip().lower()
-            for path in files
-            for item in json.loads(path.read_text(encoding="utf-8"))
+            item["question"].strip().lower() for path in files for item in json.loads(path.read_text(encoding="utf-8"))
         }
 
     assert not questions(simulated.root) & questions(realdata)
