@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from fedmeki_bench.metrics import read_text, read_yes_no
 
 CASES = [
-    json.loads(line)
-    for line in (Path(__file__).parent / "answers.jsonl").read_text(encoding="utf-8").splitlines()
+    json.loads(line) for line in (Path(__file__).parent / "answers.jsonl").read_text(encoding="utf-8").splitlines()
 ]
 READINGS = {"yes": True, "no": False, None: None}
 

@@ -90,9 +90,7 @@ def test_rank_metrics_and_calibration_equal_brute_force(pairs):
         if not u
     ]
     assert found["auroc"] == pytest.approx(sum(wins) / len(wins))
-    assert found["brier"] == pytest.approx(
-        np.mean([(s - t) ** 2 for t, s in zip(truth, scores, strict=True)])
-    )
+    assert found["brier"] == pytest.approx(np.mean([(s - t) ** 2 for t, s in zip(truth, scores, strict=True)]))
     gap = 0.0
     for low in range(10):
         inside = [
@@ -152,9 +150,7 @@ def test_predictions_of_other_items_are_refused():
 
 
 def test_order_of_predictions_does_not_matter():
-    labels, predictions = rows(
-        ["yes", "no", "no", "yes"], ["Yes", "Yes", "No", ""], scores=[0.9, 0.6, 0.1, 0.5]
-    )
+    labels, predictions = rows(["yes", "no", "no", "yes"], ["Yes", "Yes", "No", ""], scores=[0.9, 0.6, 0.1, 0.5])
     assert score_task(SPEC, labels, predictions, bootstrap=50) == score_task(
         SPEC, labels, predictions[::-1], bootstrap=50
     )
@@ -191,9 +187,7 @@ def test_random_row_is_the_mean_of_many_random_answers():
         "f1": 2 * tp / (answered + truth.sum()),
     }
     for name, sample in values.items():
-        assert expected[name].value == pytest.approx(
-            sample.mean(), abs=4 * sample.std() / math.sqrt(20_000)
-        ), name
+        assert expected[name].value == pytest.approx(sample.mean(), abs=4 * sample.std() / math.sqrt(20_000)), name
 
 
 def test_signature_tells_scorings_apart():

@@ -102,9 +102,7 @@ def test_scores_are_means_over_items_and_unreadable_answers_count_zero():
 
 
 def test_closed_and_open_questions_are_scored_apart():
-    labels, predictions = rows(
-        ["yes", "no", "left lung"], ["yes", "yes", "left"], types=["closed", "closed", "open"]
-    )
+    labels, predictions = rows(["yes", "no", "left lung"], ["yes", "yes", "left"], types=["closed", "closed", "open"])
     scores = score_task(SPEC, labels, predictions, bootstrap=0).scores
     assert scores["exact_match_closed"].value == 0.5
     assert scores["exact_match_open"].value == 0.0
@@ -188,9 +186,7 @@ def test_majority_does_not_mind_how_an_answer_is_spelt():
 
 
 def test_answer_prior_is_the_most_frequent_answer_of_each_question_type():
-    labels, _ = rows(
-        ["no", "no", "yes", "axial", "axial", "ct"], [""] * 6, types=["closed"] * 3 + ["open"] * 3
-    )
+    labels, _ = rows(["no", "no", "yes", "axial", "axial", "ct"], [""] * 6, types=["closed"] * 3 + ["open"] * 3)
     found = reference_rows(SPEC, labels)
     assert found["answer-prior"]["exact_match"].value == pytest.approx(4 / 6)
     assert found["majority"]["exact_match"].value == pytest.approx(2 / 6)

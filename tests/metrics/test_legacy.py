@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedmeki_bench.files import read_json
 from fedmeki_bench.metrics import LegacyQuirks, check_meteor_resources, read_released, score_task
 from fedmeki_bench.metrics.quirks import quirk_report
 from fedmeki_bench.metrics.released_table import LOGS_BY_TASK, released_rows, render, stored_metrics
@@ -14,6 +17,7 @@ from fedmeki_bench.specs import load_tasks
 from .builders import rows, task
 
 YES_NO, TEXT = task("ectopic_beats_detection"), task("medvqa_slake")
+TABLE = Path(__file__).parents[2] / "leaderboard" / "released" / "released.json"
 NO_QUIRK = LegacyQuirks(**dict.fromkeys(LegacyQuirks.names(), False))
 
 
@@ -116,9 +120,7 @@ def test_yes_no_without_any_quirk_is_the_strict_scoring(pairs):
     assert {k: v.value for k, v in bare.scores.items()} == {k: v.value for k, v in strict.scores.items()}
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from(["yes", "心脏", "CT", "left lung"]), ANSWERS), min_size=1, max_size=8)
-)
+@given(st.lists(st.tuples(st.sampled_from(["yes", "心脏", "CT", "left lung"]), ANSWERS), min_size=1, max_size=8))
 def test_text_without_any_quirk_is_the_strict_scoring(pairs):
     labels, predictions = rows([target for target, _ in pairs], [answer for _, answer in pairs])
     strict = score_task(TEXT, labels, predictions, bootstrap=0)
@@ -149,6 +151,19 @@ def test_released_table_shows_every_metric_of_a_log(realdata):
     assert [row.metric for row in found] == ["accuracy", "precision", "recall", "f1", "mcc"]
     text = render(found, load_tasks())
     assert "unreadable_rewrites_truth" in text and text.count("\n| AD ") == 5
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", ["atelectasis_detection", "pleural_effusion_detection", "medvqa_rad"])
+def test_committed_table_is_what_the_code_computes(realdata, name):
+    committed = {(row["task"], row["metric"]): row for row in read_json(TABLE)}
+    for row in released_rows(realdata / "fedmeki-eval-items" / LOGS_BY_TASK[name], load_tasks()[name], {}, bootstrap=0):
+        if row.metric == "meteor" and check_meteor_resources().version != "3.0":
+            continue
+        stands = committed[name, row.metric]
+        for field in ("legacy", "strict", "parse_rate", "best_constant", "n"):
+            assert stands[field] == pytest.approx(getattr(row, field), abs=1e-9), (row.metric, field)
+        assert stands["quirks"] == pytest.approx(dict(row.quirks), abs=1e-9)
 
 
 @pytest.mark.realdata

@@ -27,9 +27,7 @@ def run_folder(tmp_path):
     """A run's folder with labels and predictions of one task; every other answer is right."""
     rows = [{"id": row.id, "target": row.target, "group": row.group, "question_type": None} for row in LABELS]
     write_jsonl(tmp_path / "labels" / f"{SPEC.id}.jsonl", rows)
-    answers = [
-        {"id": row.id, "answer": "Yes" if k % 2 else "No", "score": k / 10} for k, row in enumerate(LABELS)
-    ]
+    answers = [{"id": row.id, "answer": "Yes" if k % 2 else "No", "score": k / 10} for k, row in enumerate(LABELS)]
     write_jsonl(tmp_path / "predictions" / "zero_shot" / f"{SPEC.id}.jsonl", answers)
     return tmp_path
 
@@ -95,9 +93,7 @@ class TestCommand:
         lonely.write_bytes(predictions.read_bytes())
         with pytest.raises(UsageError, match="--labels FILE or --data STORE"):
             score(lonely, "--task", "SP")
-        assert "10 items" in score(
-            lonely, "--task", "SP", "--labels", tmp_path / "labels" / f"{SPEC.id}.jsonl"
-        )
+        assert "10 items" in score(lonely, "--task", "SP", "--labels", tmp_path / "labels" / f"{SPEC.id}.jsonl")
 
     def test_partial_scores_what_is_there_and_says_so_in_every_output(self, predictions):
         predictions.write_text("".join(predictions.read_text().splitlines(keepends=True)[:6]))
@@ -143,9 +139,7 @@ class TestCommand:
         columns = {name: [getattr(row, name) for row in LABELS] for name in ("id", "target", "group")}
         columns |= {"question_type": pa.array([None] * 10, pa.string()), "part": ["test"] * 9 + ["unused"]}
         pq.write_table(pa.table(columns), index)
-        assert [row.id for row in read_store_labels(tmp_path / "store", SPEC.id)] == [
-            row.id for row in LABELS[:9]
-        ]
+        assert [row.id for row in read_store_labels(tmp_path / "store", SPEC.id)] == [row.id for row in LABELS[:9]]
         with pytest.raises(FaultsError, match="stay9"):
             score(predictions, "--task", "SP", "--data", tmp_path / "store")
         with pytest.raises(UsageError, match="sepsis_prediction"):
@@ -188,9 +182,7 @@ class TestFaults:
     def test_json_list_hints_at_the_released_format(self, tmp_path):
         assert "--format released" in faults_of(tmp_path / "p.jsonl", json.dumps(GOOD))
 
-    @pytest.mark.parametrize(
-        "line", ["[" * 100_000, '{"id": ' + "9" * 5000 + "}", '{"id": "a", "id": "b"}', "7"]
-    )
+    @pytest.mark.parametrize("line", ["[" * 100_000, '{"id": ' + "9" * 5000 + "}", '{"id": "a", "id": "b"}', "7"])
     def test_odd_json_is_a_fault_not_a_traceback(self, tmp_path, line):
         assert ":2: " in faults_of(tmp_path / "p.jsonl", lines(GOOD[0]) + line + "\n" + lines(*GOOD[1:]))
 
