@@ -371,13 +371,17 @@ def draw_figures(record: Mapping[str, Any]) -> dict[str, tuple[str, Figure]]:
     return drawn
 
 
-def write_figures(record: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write every figure as PNG and PDF; one that has nothing to show any more is removed.
+def write_figures(drawn: Mapping[str, tuple[str, Figure]], folder: Path) -> list[Path]:
+    """Write every figure as PNG and PDF; a file of one that has nothing to show any more is removed.
+
+    Args:
+        drawn: as from `draw_figures`.
+        folder: made if it is not there.
 
     Returns:
         The files written.
     """
-    drawn, files = draw_figures(record), []
+    files = []
     for name in FIGURES:
         for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
             path = folder / f"{name}.{ending}"

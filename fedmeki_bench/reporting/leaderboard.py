@@ -12,7 +12,7 @@ from fedmeki_bench.files import read_json, write_json, write_text
 from fedmeki_bench.metrics import LabelLike, read_labels
 from fedmeki_bench.reporting._types import Table, select
 from fedmeki_bench.reporting.cost import cost_table
-from fedmeki_bench.reporting.figures import write_figures
+from fedmeki_bench.reporting.figures import draw_figures, write_figures
 from fedmeki_bench.reporting.gather import LabelLookup, Source, gather_runs, gather_submissions
 from fedmeki_bench.reporting.latex import render_latex
 from fedmeki_bench.reporting.markdown import escape_markdown, render_markdown
@@ -137,17 +137,17 @@ def render_board(record: Mapping[str, Any], out: Path, sources: Sequence[Source]
         The files written.
     """
     tables = [table for table in record_tables(record) if table.cells]
-    costs = cost_table(record)
+    costs, drawn = cost_table(record), draw_figures(record)
     files = [out / "leaderboard.json", out / "README.md", out / "leaderboard.csv", out / "index.html"]
     write_json(files[0], record)
     write_text(files[1], _markdown(record, [*tables, costs] if costs else tables))
     write_text(files[2], render_csv([*tables, costs] if costs else tables))
-    write_text(files[3], render_page(record, sources))
+    write_text(files[3], render_page(record, drawn, sources))
     for name, text in _latex(tables, costs):
         path = out / "latex" / f"{name}.tex"
         write_text(path, text)
         files.append(path)
-    return [*files, *write_figures(record, out / "figures")]
+    return [*files, *write_figures(drawn, out / "figures")]
 
 
 def _latex(tables: Sequence[Table], costs: Table | None) -> Iterator[tuple[str, str]]:

@@ -19,12 +19,13 @@ from fedmeki_bench.reporting._names import BACKBONES, KIND_LABELS, PROTOCOLS, cl
 from fedmeki_bench.reporting._types import Entry, Table
 from fedmeki_bench.reporting.cost import cost_table
 from fedmeki_bench.reporting.detail import EntryDetail, entry_details
-from fedmeki_bench.reporting.figures import draw_figures, figure_svg
+from fedmeki_bench.reporting.figures import figure_svg
 from fedmeki_bench.reporting.grid import Grid, lay_out
 from fedmeki_bench.reporting.record import record_tables
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from matplotlib.figure import Figure
 
     from fedmeki_bench.reporting.gather import Source
 
@@ -132,11 +133,14 @@ def _asset(name: str) -> str:
     return files("fedmeki_bench.reporting").joinpath("templates", name).read_text(encoding="utf-8")
 
 
-def render_page(record: Mapping[str, Any], sources: Sequence[Source] = ()) -> str:
+def render_page(
+    record: Mapping[str, Any], drawn: Mapping[str, tuple[str, Figure]], sources: Sequence[Source] = ()
+) -> str:
     """The HTML page of a record.
 
     Args:
         record: as from `build_record` or `read_record`.
+        drawn: the figures, as from `draw_figures`.
         sources: whose answers can be browsed; without them the page has everything else.
     """
     from markupsafe import Markup
@@ -144,10 +148,7 @@ def render_page(record: Mapping[str, Any], sources: Sequence[Source] = ()) -> st
     script, style = _asset("page.js"), _asset("page.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     details: Sequence[EntryDetail] = entry_details(record)
-    figures = [
-        (name, caption, Markup(figure_svg(figure, caption, name)))
-        for name, (caption, figure) in draw_figures(record).items()
-    ]
+    figures = [(name, caption, Markup(figure_svg(figure, caption, name))) for name, (caption, figure) in drawn.items()]
     views = _views(record)
     tasks = {task: facts for task, facts in record["tasks"].items() if any(task in v.table.tasks for v in views)}
     return _environment().get_template("page.html").render(

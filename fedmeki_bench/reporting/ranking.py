@@ -21,7 +21,8 @@ LEVEL = 0.05
 """A difference is called one if its p-value, corrected for the number of rivals by Holm, is below this."""
 
 DRAWS = 2000
-TEXT_METRICS = ("bleu", "rouge1", "meteor", "exact_match")
+TEXT_METRICS = ("bleu", "rouge1", "exact_match")
+"""Ranked metrics of text tasks. METEOR needs WordNet, which who builds a leaderboard may not have."""
 
 Rank = Literal["best", "tied"]
 

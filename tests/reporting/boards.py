@@ -22,6 +22,9 @@ TASKS = (
     ("zero_shot", "sepsis_prediction"),
     ("zero_shot", "medvqa_rad"),
 )
+METRICS = ("bleu", "rouge1", "exact_match")
+"""Without METEOR, which needs WordNet; yes/no tasks have all of theirs anyway."""
+
 WORDS = ("yes", "no", "left lung", "chest", "pneumonia", "axial")
 
 
@@ -61,7 +64,7 @@ def _evaluation(run: Path, protocol: str, spec: TaskSpec, n: int, quality: float
         run / "labels" / f"{spec.id}.jsonl",
         [{"id": row.id, "target": row.target, "group": row.group} for row in labels],
     )
-    scored = score_task(spec, labels, answers, bootstrap=50)
+    scored = score_task(spec, labels, answers, bootstrap=50, metrics=METRICS)
     diagnostics: dict[str, Any] = {"answers": [{"answer": answers[0].answer, "n": 1}], "other": n - 1}
     if spec.kind == "yes_no":
         bins = [(0.2, 60, 0.1), (0.5, 10, 0.4), (0.8, 30, 0.9)]
@@ -123,7 +126,7 @@ def write_run(
             "counts": {"test": n},
             "used": {"test": n},
         }
-        rows = reference_rows(spec, _labels(spec, n))
+        rows = reference_rows(spec, _labels(spec, n), metrics=METRICS)
         result["references"][task] = {
             row: {metric: {"value": s.value, "signature": s.signature} for metric, s in scores.items()}
             for row, scores in rows.items()
