@@ -14,7 +14,7 @@ from fedmeki_bench.simulate._ecg import LEADS, Bank, Disturbance, draw_ecg, make
 from fedmeki_bench.simulate._files import write_csv
 from fedmeki_bench.simulate._latent import generator
 from fedmeki_bench.simulate._ptb_xl_plan import RecordingFault, plan_records
-from fedmeki_bench.simulate._source import SourceSimulator, TaskTruth, yes_no_truth
+from fedmeki_bench.simulate._source import Settings, SourceSimulator, TaskTruth, yes_no_truth
 
 __all__ = ["PtbXlSimulator", "fold"]
 
@@ -80,7 +80,7 @@ class PtbXlSimulator(SourceSimulator):
         records = plan_records(self.settings)
         signal = draw_ecg(
             generator(self.settings.seed, self.source, "record", unit),
-            _bank(folder / BANK),
+            _bank(folder / BANK, self.settings),
             abnormal=records.abnormal_strength[unit],
             ectopic=records.ectopic_strength[unit],
             ectopic_beats=records.ectopic_beats[unit],
@@ -153,8 +153,9 @@ def fold(patient: int) -> int:
     return 1 + patient % 10
 
 
+# The settings belong to the key: another simulation into the same folder has other beats under the same path.
 @lru_cache(maxsize=1)
-def _bank(path: Path) -> Bank:
+def _bank(path: Path, settings: Settings) -> Bank:
     return read_bank(path)
 
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -34,8 +35,9 @@ SMALL = 200
 """Items a task of `size="small"`."""
 
 SMALLEST = 20
-CHUNKS = 16
-"""Pieces that a worker's share of a source is cut into: progress moves and no worker idles at the end."""
+CHUNKS, LONGEST_CHUNK = 16, 64
+"""Pieces that a worker's share of a source is cut into, and the most units in one: progress moves, no worker idles
+at the end, and Ctrl-C is not long in taking effect."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -200,7 +202,7 @@ def _runner(workers: int) -> Iterator[Run]:
 
         def run(simulator: SourceSimulator, folder: Path, done: Callable[[int], None]) -> None:
             units = simulator.units()
-            step = max(1, math.ceil(units / (workers * CHUNKS)))
+            step = min(LONGEST_CHUNK, max(1, math.ceil(units / (workers * CHUNKS))))
             jobs = [
                 pool.submit(_write_units, simulator, folder, range(i, min(i + step, units)))
                 for i in range(0, units, step)
@@ -208,6 +210,12 @@ def _runner(workers: int) -> Iterator[Run]:
             try:
                 for job in as_completed(jobs):
                     done(job.result())
+            except BrokenProcessPool as error:
+                raise BenchError(
+                    "a process that writes records has died",
+                    where=folder,
+                    fix="it may have been killed for want of memory: use fewer workers",
+                ) from error
             finally:
                 for job in jobs:
                     job.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,11 @@ class TestSameBytes:
         simulate(tmp_path / "one", size=20, seed=5, sources=["rsna_pneumonia"])
         alone = contents(tmp_path / "one" / "rsna-pneumonia")
         assert alone == contents(simulated.root / "rsna-pneumonia")
+
+    def test_whatever_was_simulated_there_before(self, simulated, tmp_path: Path) -> None:
+        for seed in (6, 5):
+            simulate(tmp_path, size=20, seed=seed, sources=["ptb_xl"])
+        assert contents(tmp_path / "ptb-xl") == contents(simulated.root / "ptb-xl")
 
     def test_not_for_another_seed(self, simulated, tmp_path: Path) -> None:
         simulate(tmp_path / "other", size=20, seed=6, sources=TABLES)
@@ -63,6 +69,15 @@ class TestWhole:
         assert (tmp_path / "out" / UNFINISHED).is_file() and not (tmp_path / "out" / RECORD).exists()
         simulate(tmp_path / "out", size=20, seed=1, sources=TABLES)
         assert contents(tmp_path / "out") == whole
+
+    def test_a_worker_that_dies_is_one_clear_error(self, tmp_path: Path) -> None:
+        def kill_workers(source: str, done: int, total: int) -> None:
+            for process in multiprocessing.active_children():
+                process.kill()
+
+        with pytest.raises(BenchError, match="has died"):
+            simulate(tmp_path, size=200, seed=1, sources=TABLES, workers=2, progress=kill_workers)
+        assert not (tmp_path / RECORD).exists()
 
     def test_progress_counts_every_unit_once(self, tmp_path: Path) -> None:
         seen: list[tuple[str, int, int]] = []
