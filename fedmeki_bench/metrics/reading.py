@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,7 @@ def _score(row: dict[str, Any], line: int, faults: FaultList) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        faults.add(
-            "wrong type", line, "score", "a number from 0 to 1", f"{value!r:.60} ({type(value).__name__})"
-        )
+        faults.add("wrong type", line, "score", "a number from 0 to 1", f"{value!r:.60} ({type(value).__name__})")
     elif not 0.0 <= value <= 1.0:
         faults.add("score", line, "score", "a number from 0 to 1", repr(value))
     else:
@@ -44,9 +42,7 @@ def _score(row: dict[str, Any], line: int, faults: FaultList) -> float | None:
 
 def _unknown_fields(row: dict[str, Any], known: Sequence[str], line: int, faults: FaultList) -> None:
     for name in sorted(row.keys() - set(known)):
-        faults.add(
-            "unknown field", line, name, "no such field", "an unknown field", did_you_mean(name, known)
-        )
+        faults.add("unknown field", line, name, "no such field", "an unknown field", did_you_mean(name, known))
 
 
 def _repeated(name: str, line: int, seen: dict[str, int], faults: FaultList) -> bool:
@@ -99,7 +95,7 @@ def read_predictions(
             unknown[name] = line
         elif answer is not None:
             found[name] = Prediction(name, answer, score)
-    _task_faults(path, task, seen, unknown, known, faults)
+    _task_faults(path, task, seen, unknown, labels, faults)
     missing = [label.id for label in labels if label.id not in seen]
     if not seen:
         faults.add("empty", None, "", f"predictions of {len(known)} items", "none")
@@ -116,21 +112,15 @@ def _task_faults(
     task: str | None,
     seen: dict[str, int],
     unknown: dict[str, int],
-    known: Iterable[str],
+    labels: Sequence[LabelLike],
     faults: FaultList,
 ) -> None:
     if task is not None and path.stem != task and path.stem in load_tasks():
         faults.add("task", None, "", f"predictions of {task}", f"a file named after {path.stem}")
     if seen and len(unknown) == len(seen):
-        example = f"the file has {next(iter(unknown))!r}, the labels have {next(iter(known), None)!r}"
-        faults.add(
-            "task",
-            None,
-            "id",
-            "ids of this task",
-            f"none among {len(seen)}: {example}",
-            "another task's file?",
-        )
+        example = f"the file has {next(iter(unknown))!r}, the labels have {labels[0].id if labels else None!r}"
+        found = f"none among {len(seen)}: {example}"
+        faults.add("task", None, "id", "ids of this task", found, "another task's file?")
     else:
         for name, line in unknown.items():
             faults.add("unknown id", line, "id", "an id of this task", repr(name))
@@ -152,13 +142,9 @@ def read_labels(path: Path, spec: TaskSpec) -> list[LabelRow]:
         group = _text(row, "group", line, faults)
         question_type = row.get("question_type")
         if question_type not in (None, "closed", "open"):
-            faults.add(
-                "question type", line, "question_type", "closed, open or null", f"{question_type!r:.60}"
-            )
+            faults.add("question type", line, "question_type", "closed, open or null", f"{question_type!r:.60}")
         if spec.kind == "yes_no" and target not in (None, "yes", "no"):
-            faults.add(
-                "target", line, "target", "yes or no", f"{target!r:.60}", f"is this a file of {spec.id}?"
-            )
+            faults.add("target", line, "target", "yes or no", f"{target!r:.60}", f"is this a file of {spec.id}?")
         if name is None or target is None or group is None or _repeated(name, line, seen, faults):
             continue
         labels.append(LabelRow(name, target, group, question_type))

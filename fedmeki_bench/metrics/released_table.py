@@ -68,8 +68,8 @@ class Row:
         low: lower end of the strict value's 95% interval.
         high: its upper end.
         parse_rate: share of the answers that could be read (strict).
-        best_constant: the best value a constant answer reaches (strict), and `best_constant_row`, which it
-        is. best_constant_row: name of that constant.
+        best_constant: the best value a constant answer reaches (strict).
+        best_constant_row: name of that constant.
         quirks: the release's rules that move the number, strongest first, with what each adds.
         legacy_signature: how the legacy value was computed.
         strict_signature: how the strict value was computed.
@@ -100,9 +100,7 @@ def stored_metrics(path: Path) -> dict[str, dict[str, float]]:
         return {}
     with path.open(encoding="utf-8", newline="") as handle:
         return {
-            row["saved_as"]: {
-                name: float(row[column]) for name, column in STORED_COLUMNS.items() if row[column]
-            }
+            row["saved_as"]: {name: float(row[column]) for name, column in STORED_COLUMNS.items() if row[column]}
             for row in csv.DictReader(handle)
             if row["saved_as"]
         }
@@ -206,9 +204,7 @@ def render(rows: list[Row], specs: Mapping[str, TaskSpec]) -> str:
     from tabulate import tabulate
 
     previous = [None, *(row.task for row in rows)]
-    table = [
-        _cells(row, row.task != before, specs[row.task]) for row, before in zip(rows, previous, strict=False)
-    ]
+    table = [_cells(row, row.task != before, specs[row.task]) for row, before in zip(rows, previous, strict=False)]
     headers = ["task", "n", "parse rate", "metric", "legacy", "strict (95% interval)", "difference"]
     headers += ["best constant", "moved by"]
     align = ("left", "right", "right", "left", "right", "left", "right", "left", "left")

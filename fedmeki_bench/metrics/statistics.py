@@ -39,15 +39,15 @@ def item_statistics(
 
     Args:
         spec: the task.
-        labels: (n) labels; those without a prediction are left out (the caller has decided that this is
-        meant). predictions: one for each label, in any order.
+        labels: the labels; those without a prediction are left out (the caller has decided that this is meant).
+        predictions: one for each label, in any order.
         scoring: `strict`, or `legacy` for the release's rules.
         quirks: legacy switches, all on by default; only with `legacy`.
         metrics: text tasks: compute only these (without suffix), for instance all but METEOR, which is slow.
 
     Raises:
-        BenchError: a prediction for an item that has no label, or two for one item; `read_predictions`
-            reports these with their lines.
+        BenchError: a prediction for an item that has no label, or two for one item (`read_predictions` reports
+            these with their lines); a target of a yes/no task that is neither; a score that is no probability.
     """
     answers = {prediction.id: prediction for prediction in predictions}
     known = {label.id for label in labels}
@@ -75,6 +75,7 @@ Rows = Sequence[tuple[LabelLike, Prediction]]
 def _yes_no(
     spec: TaskSpec, rows: Rows, ids: Sequence[str], groups: NDArray[np.int64], quirks: LegacyQuirks | None
 ) -> ItemStatistics:
+    _check_targets(spec, rows)
     y_true = np.array([label.target == "yes" for label, _ in rows], dtype=np.bool_)
     positive, negative = spec.answer.positive or "Yes", spec.answer.negative or "No"
     read: dict[str, bool | None] = {}
@@ -95,14 +96,28 @@ def _yes_no(
     given = [value for value in values if value is not None]
     score = np.array(given, dtype=np.float64) if rows and len(given) == len(rows) and quirks is None else None
     if score is None:
-        reason = (
-            "no option scores"
-            if not given
-            else f"{len(rows) - len(given)} of {len(rows)} items have no score"
-        )
+        reason = "no option scores" if not given else f"{len(rows) - len(given)} of {len(rows)} items have no score"
         reason = reason if quirks is None else "the release has no option scores"
         undefined |= dict.fromkeys(SOFT_METRICS, reason)
+    elif not ((score >= 0.0) & (score <= 1.0)).all():
+        raise BenchError(
+            f"option scores of {spec.id} are no probabilities",
+            expected="0 to 1",
+            found=f"{score.min():g} to {score.max():g}",
+        )
     return ItemStatistics(spec.id, "yes_no", ids, groups, parsed, y_true, y_pred, score, undefined=undefined)
+
+
+def _check_targets(spec: TaskSpec, rows: Rows) -> None:
+    """Refuse labels of another kind of task: they would all count as negative."""
+    other = next((label for label, _ in rows if label.target not in ("yes", "no")), None)
+    if other is not None:
+        raise BenchError(
+            f"{spec.id} is a yes/no task, and these are not its labels",
+            where=f"label {other.id}",
+            expected="yes or no",
+            found=repr(other.target),
+        )
 
 
 def _per_pair(

@@ -149,6 +149,14 @@ def test_predictions_of_other_items_are_refused():
         item_statistics(SPEC, labels, [predictions[0], predictions[0]])
 
 
+def test_labels_of_another_kind_of_task_and_scores_that_are_no_probabilities_are_refused():
+    with pytest.raises(BenchError, match="these are not its labels"):
+        item_statistics(SPEC, *rows(["left lung"], ["Yes"]))
+    for value in (1.5, -0.1, math.nan):
+        with pytest.raises(BenchError, match="no probabilities"):
+            item_statistics(SPEC, *rows(["yes"], ["Yes"], scores=[value]))
+
+
 def test_order_of_predictions_does_not_matter():
     labels, predictions = rows(["yes", "no", "no", "yes"], ["Yes", "Yes", "No", ""], scores=[0.9, 0.6, 0.1, 0.5])
     assert score_task(SPEC, labels, predictions, bootstrap=50) == score_task(
