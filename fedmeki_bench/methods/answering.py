@@ -26,7 +26,10 @@ YES_NO_TOKENS = 8
 
 
 def in_batches(
-    inputs: Sequence[Inputs], batch_size: int, answer: Callable[[Sequence[Inputs]], list[Answer]]
+    inputs: Sequence[Inputs],
+    batch_size: int,
+    answer: Callable[[Sequence[Inputs]], list[Answer]],
+    progress: Callable[[str, int, int, float | None], None],
 ) -> list[Answer]:
     """Answer all inputs, longest first, in batches of at most `batch_size`, halved whenever memory runs out.
 
@@ -47,6 +50,7 @@ def in_batches(
             continue
         answers.update(zip(rows, found, strict=True))
         start += len(rows)
+        progress("answering", start, len(order), None)
     return [answers[row] for row in range(len(inputs))]
 
 
@@ -112,9 +116,7 @@ def _continuation(
 
 
 @torch.inference_mode()
-def answer_by_generation(
-    model: Any, foundation: FoundationModel, task: TaskSpec, sequences: Sequences
-) -> list[Answer]:
+def answer_by_generation(model: Any, foundation: FoundationModel, task: TaskSpec, sequences: Sequences) -> list[Answer]:
     """Greedy decoding, stopped at the end token or at the task's longest answer; text only, no score."""
     generated = model.generate(
         inputs_embeds=sequences.embeds,

@@ -15,7 +15,7 @@ Never in a method's hands: a test label, a development label, a zero-shot task b
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -65,9 +65,7 @@ class Knowledge:
     def encoder_state(self) -> dict[str, torch.Tensor]:
         """The encoders' part of the state, named as in `Encoders.state_dict()`."""
         return {
-            name.removeprefix("encoders."): value
-            for name, value in self.state.items()
-            if name.startswith("encoders.")
+            name.removeprefix("encoders."): value for name, value in self.state.items() if name.startswith("encoders.")
         }
 
 
@@ -112,6 +110,7 @@ class MethodContext:
         device: where tensors live.
         seed: seed of this run; derive every random choice from it.
         prediction_batch_size: most inputs answered at once; changes speed, never an answer.
+        progress: tell the person watching: what is being done, steps done, steps in all, the last step's loss.
     """
 
     foundation_model: FoundationModel | None
@@ -121,6 +120,7 @@ class MethodContext:
     device: torch.device
     seed: int
     prediction_batch_size: int = 8
+    progress: Callable[[str, int, int, float | None], None] = lambda stage, done, total, loss: None
 
     @property
     def foundation(self) -> FoundationModel:
@@ -189,16 +189,12 @@ class Method(ABC):
             if error.validator == "additionalProperties":
                 unknown = sorted(set(self.config) - set(properties))
                 faults += [
-                    Fault(
-                        self.name, name, "no such option", "an unknown option", did_you_mean(name, properties)
-                    )
+                    Fault(self.name, name, "no such option", "an unknown option", did_you_mean(name, properties))
                     for name in unknown
                 ]
             else:
                 faults.append(
-                    Fault(
-                        self.name, option, f"{error.validator} {error.validator_value}", repr(error.instance)
-                    )
+                    Fault(self.name, option, f"{error.validator} {error.validator_value}", repr(error.instance))
                 )
         if faults:
             raise FaultsError(f"wrong options for the method {self.name!r}", faults)

@@ -6,6 +6,7 @@ it adds to the model: nothing (FedPlug), low-rank adapters (FedPlug_L), routed e
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -85,9 +86,7 @@ class FoundationInjection(Method):
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """The parameters that injection trains, by name: the adapter's, and the encoders' if they are trained."""
-        found = {
-            f"adapter.{name}": value for name, value in self.model.named_parameters() if value.requires_grad
-        }
+        found = {f"adapter.{name}": value for name, value in self.model.named_parameters() if value.requires_grad}
         if self.config["train_encoders"]:
             found |= {f"encoders.{name}": value for name, value in self.context.encoders.named_parameters()}
         return found
@@ -107,11 +106,12 @@ class FoundationInjection(Method):
                 self._optimiser = ServerOptimiser(trainable, self.context.training, len(pairs))
             self.model.train()
             with seeded(self.context.device, self.context.seed, "injection", round_index):
-                for epoch in range(self.context.training.epochs):
-                    losses += [
-                        self._optimiser.step(self._losses(batch))
-                        for batch in self._batches(pairs, round_index, epoch)
-                    ]
+                epochs, size = self.context.training.epochs, self.context.training.batch_size
+                steps = epochs * math.ceil(len(pairs) / size)
+                for epoch in range(epochs):
+                    for batch in self._batches(pairs, round_index, epoch):
+                        losses.append(self._optimiser.step(self._losses(batch)))
+                        self.context.progress("injection", len(losses), steps, losses[-1])
             self.model.eval()
         return InjectionReport(losses, self._trainable_counts(trainable))
 
@@ -173,9 +173,7 @@ class FoundationInjection(Method):
 
     def encoders(self) -> State:
         """The encoders as they stand after injection."""
-        return {
-            name: value.detach().cpu().clone() for name, value in self.context.encoders.state_dict().items()
-        }
+        return {name: value.detach().cpu().clone() for name, value in self.context.encoders.state_dict().items()}
 
     def predict(self, task: TaskSpec, inputs: Sequence[Inputs]) -> list[Answer]:
         """Yes/no tasks by likelihood (or generation, if configured), text tasks by greedy decoding."""
@@ -189,14 +187,12 @@ class FoundationInjection(Method):
             return answer_by_generation(self.model, self.context.foundation, task, sequences)
 
         with self.answering_route(task):
-            return in_batches(inputs, self.context.prediction_batch_size, answer)
+            return in_batches(inputs, self.context.prediction_batch_size, answer, self.context.progress)
 
     def state_dict(self) -> dict[str, Any]:
         """Adapter, encoders, and the optimiser once it has stepped."""
         adapter = {
-            name: value.detach().cpu().clone()
-            for name, value in self.model.named_parameters()
-            if value.requires_grad
+            name: value.detach().cpu().clone() for name, value in self.model.named_parameters() if value.requires_grad
         }
         optimiser = self._optimiser.state_dict() if self._optimiser else None
         return {"adapter": adapter, "encoders": dict(self.encoders()), "optimiser": optimiser}
@@ -209,9 +205,7 @@ class FoundationInjection(Method):
                 parameters[name].copy_(value)
         self.context.encoders.load_state_dict(state["encoders"])
         if state["optimiser"] is not None:
-            self._optimiser = ServerOptimiser(
-                self.trainable(), self.context.training, state["optimiser"]["examples"]
-            )
+            self._optimiser = ServerOptimiser(self.trainable(), self.context.training, state["optimiser"]["examples"])
             self._optimiser.load_state_dict(state["optimiser"])
 
     def close(self) -> None:

@@ -43,9 +43,7 @@ class ServerOptimiser:
         examples: number of public examples a round, from which the length of the schedule follows.
     """
 
-    def __init__(
-        self, parameters: Mapping[str, nn.Parameter], settings: ServerTraining, examples: int
-    ) -> None:
+    def __init__(self, parameters: Mapping[str, nn.Parameter], settings: ServerTraining, examples: int) -> None:
         self.settings = settings
         self.examples = examples
         self.parameters = list(parameters.values())

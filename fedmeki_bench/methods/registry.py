@@ -1,7 +1,8 @@
 """Finding methods: built in, installed as entry points, or at a path; a broken one is named and isolated.
 
 Names resolve in this order: a configuration in `baselines/*.yaml` (an ablation is a config over a method), an entry
-point of the group `fedmeki_bench.methods`, then `package.module:Class`, then a folder or file holding a plug-in.
+point of the group `fedmeki_bench.methods`, then `package.module:Class`, then a folder or file holding a plug-in, then a
+folder of that name in `submissions/`. Listing imports what is installed, never what lies in `submissions/`.
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ from fedmeki_bench.errors import BenchError, UsageError, did_you_mean
 from fedmeki_bench.files import package_folder
 from fedmeki_bench.methods.api import Method
 
-__all__ = ["GROUP", "Listing", "list_methods", "load_method", "method_names"]
+__all__ = ["GROUP", "LOCAL", "Listing", "list_methods", "load_method", "method_names"]
 
 GROUP = "fedmeki_bench.methods"
 """Entry-point group in which an installed package offers methods."""
+
+LOCAL = Path("submissions")
+"""Folder, in the working folder, in which a plug-in is found by its own folder's name."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,7 @@ def list_methods() -> list[Listing]:
     """Every method that can be named, each tried in isolation; a broken one carries its fault."""
     listings = []
     for name, point in _points().items():
-        kind: Literal["built-in", "installed"] = (
-            "built-in" if point.value.startswith("fedmeki_bench.") else "installed"
-        )
+        kind: Literal["built-in", "installed"] = "built-in" if point.value.startswith("fedmeki_bench.") else "installed"
         fault = None
         try:
             _checked(point.load(), point.value)
@@ -76,18 +78,12 @@ def list_methods() -> list[Listing]:
         except Exception as error:  # noqa: BLE001
             fault = f"{type(error).__name__}: {error}"
         listings.append(Listing(name, kind, point.value, fault))
-    listings += [
-        Listing(name, "configuration", f"baselines/{path.name}") for name, path in _variants().items()
-    ]
+    listings += [Listing(name, "configuration", f"baselines/{path.name}") for name, path in _variants().items()]
     return sorted(listings, key=lambda listing: listing.name)
 
 
 def _checked(found: object, origin: str) -> type[Method]:
-    if (
-        isinstance(found, type)
-        and issubclass(found, Method)
-        and isinstance(getattr(found, "name", None), str)
-    ):
+    if isinstance(found, type) and issubclass(found, Method) and isinstance(getattr(found, "name", None), str):
         return found
     raise BenchError(
         "not a method",
@@ -165,6 +161,9 @@ def _load_class(name: str) -> type[Method]:
         module_name, _, attribute = name.partition(":")
         module = _run(lambda: importlib.import_module(module_name), name)
         return _checked(getattr(module, attribute, None), name)
+    for place in (Path(name), LOCAL / name):
+        if place.is_file() or (place / "method.py").is_file():
+            return _load_path(place)
     if Path(name).exists():
         return _load_path(Path(name))
     raise UsageError(f"unknown method {name!r}", fix=did_you_mean(name, [*points, *_variants()]))

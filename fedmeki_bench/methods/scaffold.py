@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fedmeki_bench.errors import UsageError
 from fedmeki_bench.files import write_text
-from fedmeki_bench.methods.registry import method_names
+from fedmeki_bench.methods.registry import LOCAL, method_names
 
-__all__ = ["new_plugin"]
+__all__ = ["NewPlugin", "new_plugin"]
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -17,16 +19,22 @@ _NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
 MAX_NAME = 40
 
 
-def new_plugin(name: str, out: Path, *, package: bool = False) -> list[Path]:
+@dataclass(frozen=True)
+class NewPlugin:
+    """A plug-in as written: its files, and the command to go on with."""
+
+    files: Sequence[Path]
+    next_step: str
+
+
+def new_plugin(name: str, out: Path | None = None, *, package: bool = False) -> NewPlugin:
     """Write a small working plug-in.
 
     Args:
         name: the method's name: small letters, digits, dashes or underscores.
-        out: a folder that is new or empty.
-        package: an installable package with an entry point, instead of a folder to be named by its path.
-
-    Returns:
-        The files written.
+        out: a folder that is new or empty. By default `submissions/NAME`, where it is found by its name and its
+            results can join it, or `./NAME` for a package.
+        package: an installable package with an entry point, instead of a plain folder.
 
     Raises:
         UsageError: a name that is not well formed or taken, or a folder that holds something.
@@ -41,6 +49,8 @@ def new_plugin(name: str, out: Path, *, package: bool = False) -> list[Path]:
     taken = {known.replace("-", "_"): known for known in method_names()}
     if module in taken:
         raise UsageError(f"the name {name!r} is taken", found=f"the method {taken[module]}", fix="choose another name")
+    found_by_name = out is None and not package
+    out = out or (Path(name) if package else LOCAL / name)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError("the folder for the plug-in is not empty", where=out, fix="choose another --out")
     words = {
@@ -48,7 +58,7 @@ def new_plugin(name: str, out: Path, *, package: bool = False) -> list[Path]:
         "module": module,
         "class": "".join(part.capitalize() for part in module.split("_")),
         "distribution": f"fedmeki-bench-{name.replace('_', '-')}",
-        "path": out.as_posix() if "/" in out.as_posix() else f"./{out.as_posix()}",
+        "target": name if found_by_name else _as_path(out),
     }
     if package:
         files = {
@@ -67,4 +77,10 @@ def new_plugin(name: str, out: Path, *, package: bool = False) -> list[Path]:
             text = text.replace(f"{{{{{word}}}}}", value)
         write_text(out / target, text)
         written.append(out / target)
-    return written
+    step = f"pip install -e {_as_path(out)}" if package else f"fedmeki-bench methods test {words['target']}"
+    return NewPlugin(written, step)
+
+
+def _as_path(out: Path) -> str:
+    """The folder as it is typed so that nobody takes it for a name."""
+    return out.as_posix() if "/" in out.as_posix() else f"./{out.as_posix()}"

@@ -56,21 +56,22 @@ class _Plain(_Quiet):
     """A line whenever a stage is a tenth further, for logs and terminals that cannot redraw."""
 
     def __init__(self) -> None:
-        self._shown: dict[str, int] = {}
-        self._started: dict[str, float] = {}
+        self._tenth: dict[str, int] = {}
+        self._began: dict[str, float] = {}
+        self._previous = time.monotonic()
 
     def event(self, stage: str, done: int, total: int, fields: Mapping[str, Any]) -> None:
-        started = self._started.setdefault(stage, time.monotonic())
         tenth = done * 10 // max(total, 1)
-        if done != total and tenth <= self._shown.get(stage, -1):
+        if tenth < self._tenth.get(stage, 11):
+            # A stage that starts, or starts again in the next round: its time runs from the event before.
+            self._began[stage] = self._previous
+            self._tenth[stage] = -1
+        self._previous = now = time.monotonic()
+        if tenth == self._tenth[stage] and done != total:
             return
-        self._shown[stage] = tenth
-        left = (time.monotonic() - started) / done * (total - done) if done else 0.0
-        print(
-            f"{stage:<28} {done:>5}/{total:<5} {_text(fields):<44} {left:6.0f} s left",
-            file=sys.stderr,
-            flush=True,
-        )
+        self._tenth[stage] = tenth
+        left = (now - self._began[stage]) / done * (total - done) if done else 0.0
+        print(f"{stage:<44} {done:>5}/{total:<5} {left:5.0f} s left  {_text(fields)}", file=sys.stderr, flush=True)
 
     def note(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -91,7 +92,7 @@ class _Rich(_Quiet):
         )
 
         self._progress = Progress(
-            TextColumn("{task.description:<26}"),
+            TextColumn("{task.description:<44}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),

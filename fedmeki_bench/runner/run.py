@@ -165,6 +165,7 @@ class _Run:
             device=self.device,
             seed=derived_seed(config.seed, name),
             prediction_batch_size=config.prediction_batch_size,
+            progress=lambda stage, done, total, loss: self.events.step(f"{name}: {stage}", done, total, loss=loss),
         )
         with self.clock.stage("setup"):
             method.setup(context)

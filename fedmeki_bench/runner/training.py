@@ -130,13 +130,6 @@ def train(
         )
         with clock.stage("injection"):
             injection = method.inject(knowledge, data.public, round_index)
-        events.step(
-            f"{name}: injection",
-            round_index + 1,
-            config.rounds,
-            round=round_index + 1,
-            loss=injection.mean_loss,
-        )
         with clock.stage("development"):
             development = _development(data, method)
         history.append(
@@ -151,11 +144,11 @@ def train(
             }
         )
         events.step(
-            f"{name}: development",
+            f"{name}: rounds",
             round_index + 1,
             config.rounds,
-            round=round_index + 1,
-            brier=_mean(development),
+            injection=injection.mean_loss,
+            development=_mean(development),
         )
         with clock.stage("checkpoint"):
             state = {"method": method.state_dict(), "local": local.state_dict()}

@@ -69,17 +69,19 @@ def _specs() -> Mapping[str, TaskSpec]:
 
 
 @cache
-def _examples(task: str, part: str, count: int) -> tuple[Labelled, ...]:
+def _examples(task: str, part: str, count: int, hours: int = HOURS) -> tuple[Labelled, ...]:
     """Invented examples of a task, half of them positive; stays differ in length, so that padding matters."""
     spec = _specs()[task]
     rng = np.random.default_rng(derived_seed("conformance", task, part))
     examples = []
     for index in range(count):
-        positive, hours = index % 2 == 0, HOURS - index % 4
+        positive, length = index % 2 == 0, hours - index % 4
         arrays: dict[Modality, Array] = {}
         for modality in spec.encoded_modalities:
             signal = modality == "signal"
-            arrays[modality] = _signal(rng, positive) if signal else _clinical(rng, positive, FEATURES[modality], hours)
+            arrays[modality] = (
+                _signal(rng, positive) if signal else _clinical(rng, positive, FEATURES[modality], length)
+            )
         for array in arrays.values():
             array.flags.writeable = False
         question = f"Does lead {'I' * (index % 3 + 1)} show noise?" if spec.kind == "text" else None
@@ -108,7 +110,12 @@ class World:
 
     @staticmethod
     def build(
-        uses_foundation_model: bool, *, batch_size: int, times: int, foundation: FoundationModel | None = None
+        uses_foundation_model: bool,
+        *,
+        batch_size: int,
+        times: int,
+        hours: int = HOURS,
+        foundation: FoundationModel | None = None,
     ) -> World:
         """A new world, always the same.
 
@@ -116,6 +123,7 @@ class World:
             uses_foundation_model: whether the method asks for one.
             batch_size: most inputs answered at once.
             times: how many times as many examples and inputs as usual.
+            hours: of the longest stays.
             foundation: an earlier world's model to go on with; a fresh one without.
         """
         device, specs = torch.device("cpu"), _specs()
@@ -130,9 +138,10 @@ class World:
             seed=SEED,
             prediction_batch_size=batch_size,
         )
-        public = {task: list(_examples(task, "public", PUBLIC * times)) for task in TRAINING}
+        public = {task: list(_examples(task, "public", PUBLIC * times, hours)) for task in TRAINING}
         asked = {
-            task: [WatchedInputs.of(one.inputs) for one in _examples(task, "test", ASKED * times)] for task in specs
+            task: [WatchedInputs.of(one.inputs) for one in _examples(task, "test", ASKED * times, hours)]
+            for task in specs
         }
         return World(context, public, asked, specs, foundation)
 
@@ -156,6 +165,7 @@ class Session:
         factory: gives the method.
         batch_size: most inputs answered at once.
         times: how many times as many examples and inputs as usual.
+        hours: of the longest stays.
         foundation: an earlier session's model to go on with.
     """
 
@@ -165,11 +175,12 @@ class Session:
         *,
         batch_size: int = 4,
         times: int = 1,
+        hours: int = HOURS,
         foundation: FoundationModel | None = None,
     ) -> None:
         self.method = factory()
         uses = self.method.uses_foundation_model
-        self.world = World.build(uses, batch_size=batch_size, times=times, foundation=foundation)
+        self.world = World.build(uses, batch_size=batch_size, times=times, hours=hours, foundation=foundation)
         self.method.setup(self.world.context)
 
     def knowledge(self, round_index: int) -> Knowledge:
