@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import math
 import shutil
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +17,7 @@ from fedmeki_bench.simulate._files import unwritable
 from fedmeki_bench.simulate._latent import DEFAULT_SIGNAL
 from fedmeki_bench.simulate._source import Settings, SourceSimulator, TaskTruth
 from fedmeki_bench.simulate._sources import NEEDS, SIMULATORS
+from fedmeki_bench.simulate._workers import Run, runner
 
 __all__ = ["RECORD", "SMALL", "UNFINISHED", "SimulationReport", "simulate"]
 
@@ -35,10 +32,6 @@ SMALL = 200
 """Items a task of `size="small"`."""
 
 SMALLEST = 20
-CHUNKS, LONGEST_CHUNK = 16, 64
-"""Pieces that a worker's share of a source is cut into, and the most units in one: progress moves, no worker idles
-at the end, and Ctrl-C is not long in taking effect."""
-
 Progress = Callable[[str, int, int], None]
 
 
@@ -117,7 +110,7 @@ def simulate(
     _check(settings, workers)
     simulators = [SIMULATORS[name](settings) for name in chosen]
     with _folder(out):
-        with _runner(workers) as run:
+        with runner(workers) as run:
             for simulator in simulators:
                 _write_source(simulator, out / simulator.folder, run, progress)
         truths = [truth for simulator in simulators for truth in simulator.truths()]
@@ -185,53 +178,6 @@ def _folder(out: Path) -> Iterator[None]:
         marker.unlink()
     except OSError as error:
         raise unwritable(out, error) from error
-
-
-Run = Callable[[SourceSimulator, Path, Callable[[int], None]], None]
-
-
-@contextmanager
-def _runner(workers: int) -> Iterator[Run]:
-    """Writes all units of a source, in this process or in several."""
-    if workers == 1:
-        yield _run_here
-        return
-    # Spawned, not forked: the caller may run threads, and a lock they hold while forking never opens again.
-    # Ctrl-C is for this process alone, which then lets the workers end.
-    with ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-
-        def run(simulator: SourceSimulator, folder: Path, done: Callable[[int], None]) -> None:
-            units = simulator.units()
-            step = min(LONGEST_CHUNK, max(1, math.ceil(units / (workers * CHUNKS))))
-            jobs = [
-                pool.submit(_write_units, simulator, folder, range(i, min(i + step, units)))
-                for i in range(0, units, step)
-            ]
-            try:
-                for job in as_completed(jobs):
-                    done(job.result())
-            except BrokenProcessPool as error:
-                raise BenchError(
-                    "a process that writes records has died",
-                    where=folder,
-                    fix="it may have been killed for want of memory: use fewer workers",
-                ) from error
-            finally:
-                for job in jobs:
-                    job.cancel()
-
-        yield run
-
-
-def _run_here(simulator: SourceSimulator, folder: Path, done: Callable[[int], None]) -> None:
-    for unit in range(simulator.units()):
-        done(_write_units(simulator, folder, range(unit, unit + 1)))
-
-
-def _write_units(simulator: SourceSimulator, folder: Path, units: range) -> int:
-    for unit in units:
-        simulator.write_unit(folder, unit)
-    return len(units)
 
 
 def _write_source(simulator: SourceSimulator, folder: Path, run: Run, progress: Progress | None) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -138,3 +141,18 @@ class TestWrongRequests:
     def test_no_source_at_all(self, tmp_path: Path) -> None:
         with pytest.raises(FaultsError, match="at least one source"):
             simulate(tmp_path / "out", size=20, seed=1, sources=[])
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
+    import psutil
+
+    code = "from pathlib import Path; from fedmeki_bench.simulate import simulate; "
+    code += f"simulate(Path({str(tmp_path / 'out')!r}), size=2000, seed=1, sources=['rsna_pneumonia'], workers=2)"
+    with subprocess.Popen([sys.executable, "-c", code]) as parent:
+        images = tmp_path / "out" / "rsna-pneumonia" / "stage_2_train_images"
+        while not images.exists():
+            time.sleep(0.1)
+        workers = psutil.Process(parent.pid).children(recursive=True)
+        parent.kill()
+    assert workers and not psutil.wait_procs(workers, timeout=20)[1]
