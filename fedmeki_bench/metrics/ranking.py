@@ -7,6 +7,8 @@ arithmetic.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,8 +19,13 @@ from fedmeki_bench.metrics.weighted import ratio
 
 __all__ = ["RankMetrics"]
 
-Counts = NDArray[np.int64]
+Weights = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
+
+
+MOST_ITEMS_32_BIT = 40_000
+"""Up to here 32 bits hold every number, and halve the memory to go through: with P positives and N negatives
+drawn none exceeds 2 P N, at most half the square of the items drawn."""
 
 
 class RankMetrics:
@@ -49,20 +56,21 @@ class RankMetrics:
         self._tied = not np.array_equal(self._below, self._not_above)
         self._sums = clusters.sums(_calibration_columns(stats.y_true, stats.score))
 
+        self._dtype: type[np.integer[Any]] = np.int32 if len(score) <= MOST_ITEMS_32_BIT else np.int64
         positives, negatives = len(high), len(low)
-        self._w_pos = np.empty((rows, positives), dtype=np.int64)
-        self._w_neg = np.empty((rows, negatives), dtype=np.int64)
-        self._up_pos = np.zeros((rows, positives + 1), dtype=np.int64)
-        self._up_neg = np.zeros((rows, negatives + 1), dtype=np.int64)
-        self._work = [np.empty((rows, positives), dtype=np.int64) for _ in range(2)]
+        self._w_pos = np.empty((rows, positives), dtype=self._dtype)
+        self._w_neg = np.empty((rows, negatives), dtype=self._dtype)
+        self._up_pos = np.zeros((rows, positives + 1), dtype=self._dtype)
+        self._up_neg = np.zeros((rows, negatives + 1), dtype=self._dtype)
+        self._work = [np.empty((rows, positives), dtype=self._dtype) for _ in range(2)]
         self._precision = np.empty((rows, positives))
         self._weights = np.empty((rows, clusters.count))
 
-    def __call__(self, weights: Counts) -> dict[str, Floats]:
+    def __call__(self, weights: NDArray[np.int32]) -> dict[str, Floats]:
         """(b, G) cluster weights to (b,) values by metric; NaN where a draw lacks a class that it needs."""
-        rows = len(weights)
-        w_pos, up_pos = self._gather(weights, self._positive, self._w_pos, self._up_pos)
-        _, up_neg = self._gather(weights, self._negative, self._w_neg, self._up_neg)
+        rows, counts = len(weights), weights.astype(self._dtype, copy=False)
+        w_pos, up_pos = self._gather(counts, self._positive, self._w_pos, self._up_pos)
+        _, up_neg = self._gather(counts, self._negative, self._w_neg, self._up_neg)
         total_pos, total_neg = up_pos[:, -1].astype(np.float64), up_neg[:, -1].astype(np.float64)
         below, other = (work[:rows] for work in self._work)
 
@@ -94,13 +102,14 @@ class RankMetrics:
             "ece": ratio(np.abs(totals[:, 2:]).sum(axis=1), totals[:, 0], np.nan),
         }
 
-    @staticmethod
-    def _gather(weights: Counts, columns: Counts, gathered: Counts, running: Counts) -> tuple[Counts, Counts]:
+    def _gather(
+        self, weights: Weights, columns: NDArray[np.int64], gathered: Weights, running: Weights
+    ) -> tuple[Weights, Weights]:
         """Weights of the given clusters, and their running totals from 0."""
         gathered, running = gathered[: len(weights)], running[: len(weights)]
         # "clip" spares numpy a copy of the result; every column is in range.
         weights.take(columns, axis=1, out=gathered, mode="clip")
-        np.cumsum(gathered, axis=1, out=running[:, 1:])
+        np.cumsum(gathered, axis=1, dtype=self._dtype, out=running[:, 1:])
         return gathered, running
 
 

@@ -37,11 +37,12 @@ __all__ = [
     "why_no_interval",
 ]
 
-Counts = NDArray[np.int64]
+Positions = NDArray[np.int64]
+Counts = NDArray[np.int32]
 Floats = NDArray[np.float64]
 
 CHUNK_CELLS = 1 << 17
-"""Weights held at a time (1 MiB): small enough for a core's cache, which matters more here than long
+"""Weights held at a time (half a MiB): small enough for a core's cache, which matters more here than long
 loops."""
 
 MIN_CLUSTERS = 5
@@ -57,7 +58,7 @@ def _poisson_table() -> Counts:
     shares = [math.exp(-1.0) / math.factorial(count) for count in range(9)]
     occurrences = [round(65536 * share) for share in shares]
     assert sum(occurrences) == 65536
-    return np.repeat(np.arange(9), occurrences)
+    return np.repeat(np.arange(9, dtype=np.int32), occurrences)
 
 
 POISSON = _poisson_table()
@@ -74,17 +75,15 @@ class Clusters:
         count: number of clusters G.
     """
 
-    order: Counts
-    codes: Counts
+    order: Positions
+    codes: Positions
     count: int
 
     def sums(self, values: Floats) -> Floats:
         """Sums of per-item values by cluster: (n, S) in the statistics' own item order to (count, S)."""
         result = np.empty((self.count, values.shape[1]))
         for column in range(values.shape[1]):
-            result[:, column] = np.bincount(
-                self.codes, weights=values[self.order, column], minlength=self.count
-            )
+            result[:, column] = np.bincount(self.codes, weights=values[self.order, column], minlength=self.count)
         return result
 
 
@@ -114,13 +113,9 @@ def check_request(draws: int, level: float) -> None:
         UsageError: fewer than one draw, or a level outside (0, 1).
     """
     if draws < 1:
-        raise UsageError(
-            "a bootstrap needs draws", expected="1 or more (10000 for figures to be printed)", found=draws
-        )
+        raise UsageError("a bootstrap needs draws", expected="1 or more (10000 for figures to be printed)", found=draws)
     if not 0.0 < level < 1.0:
-        raise UsageError(
-            "the level of an interval is a probability", expected="above 0 and below 1", found=level
-        )
+        raise UsageError("the level of an interval is a probability", expected="above 0 and below 1", found=level)
 
 
 def generator(seed: int, *key: str) -> np.random.Generator:
@@ -142,7 +137,7 @@ def cluster_weights(rng: np.random.Generator, clusters: int, draws: int, rows: i
     it. A chunk is good until the next one is asked for: its memory is used again.
     """
     words = -(-clusters // 4)
-    weights = np.empty((min(draws, rows), clusters), dtype=np.int64)
+    weights = np.empty((min(draws, rows), clusters), dtype=np.int32)
     for start in range(0, draws, len(weights)):
         chunk = weights[: draws - start]
         bits = np.asarray(rng.bit_generator.random_raw(len(chunk) * words), dtype="<u8").view("<u2")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.stats import poisson
 
 from fedmeki_bench.errors import UsageError
-from fedmeki_bench.metrics import ItemStatistics, metric_values
+from fedmeki_bench.metrics import ItemStatistics, metric_values, ranking
 from fedmeki_bench.metrics.intervals import bootstrap_draws, bootstrap_intervals, interval, two_sided_p
 from fedmeki_bench.metrics.ranking import RankMetrics
 from fedmeki_bench.metrics.resampling import cluster_weights, clusters_of, count_draws, generator, sum_draws
@@ -48,9 +48,7 @@ class TestAgainstPlainResampling:
         stats = random_yes_no(seed, n, clusters=max(2, n // 3) if clustered else None, ties=ties)
         clusters = clusters_of(stats)
         weights = next(cluster_weights(generator(seed, "t"), clusters.count, 6, 6))
-        found = RankMetrics(stats, clusters, 6)(weights) | label_metrics(
-            weights @ label_sums(stats, clusters)
-        )
+        found = RankMetrics(stats, clusters, 6)(weights) | label_metrics(weights @ label_sums(stats, clusters))
         for row in np.flatnonzero(weights.any(axis=1)):
             expected = metric_values(resampled(stats, weights[row]))
             for name, values in found.items():
@@ -82,12 +80,15 @@ class TestAgainstPlainResampling:
         stats = random_yes_no(3, 200, clusters=60)
         clusters = clusters_of(stats)
         weights = np.ones((1, clusters.count), dtype=np.int64)
-        found = RankMetrics(stats, clusters, 1)(weights) | label_metrics(
-            weights @ label_sums(stats, clusters)
-        )
-        assert {name: values[0] for name, values in found.items()} == pytest.approx(
-            metric_values(stats), abs=1e-12
-        )
+        found = RankMetrics(stats, clusters, 1)(weights) | label_metrics(weights @ label_sums(stats, clusters))
+        assert {name: values[0] for name, values in found.items()} == pytest.approx(metric_values(stats), abs=1e-12)
+
+    def test_numbers_too_large_for_32_bits_are_held_in_64(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        stats = random_yes_no(1, 100, clusters=60)
+        narrow = bootstrap_draws([stats], 100, 0, ["auroc", "auprc"])
+        monkeypatch.setattr(ranking, "MOST_ITEMS_32_BIT", 10)
+        wide = bootstrap_draws([stats], 100, 0, ["auroc", "auprc"])
+        assert all((narrow[name] == wide[name]).all() for name in narrow)
 
 
 class TestWeights:
@@ -126,9 +127,7 @@ class TestSameAnswer:
 
     def test_other_seed_or_task_other_draws(self) -> None:
         stats = random_yes_no(1, 80)
-        renamed = yes_no(
-            list(stats.y_true), list(stats.y_pred), scores=list(stats.score), task="sepsis_prediction"
-        )
+        renamed = yes_no(list(stats.y_true), list(stats.y_pred), scores=list(stats.score), task="sepsis_prediction")
         one = bootstrap_intervals(stats, draws=300, seed=1)
         assert one != bootstrap_intervals(stats, draws=300, seed=2)
         assert one != bootstrap_intervals(renamed, draws=300, seed=1)
@@ -198,9 +197,7 @@ class TestShape:
         right = np.repeat(per_cluster, 10)
         alone = yes_no([True] * 500, list(right))
         together = yes_no([True] * 500, list(right), groups=list(np.repeat(np.arange(50), 10)))
-        width = [
-            np.diff(bootstrap_intervals(s, draws=2000, seed=0)["accuracy"])[0] for s in (alone, together)
-        ]
+        width = [np.diff(bootstrap_intervals(s, draws=2000, seed=0)["accuracy"])[0] for s in (alone, together)]
         assert width[1] > 2.5 * width[0]
 
     def test_few_clusters_reach_further_out_than_the_plain_percentiles(self) -> None:
@@ -211,9 +208,7 @@ class TestShape:
 
     @pytest.mark.parametrize("clusters", [4, 20, 1_000])
     @pytest.mark.parametrize("shift", [0.5, 1.5, 1.9, 2.0, 2.1, 2.6, 3.5])
-    def test_a_small_p_value_and_an_interval_without_zero_say_the_same(
-        self, clusters: int, shift: float
-    ) -> None:
+    def test_a_small_p_value_and_an_interval_without_zero_say_the_same(self, clusters: int, shift: float) -> None:
         values = np.random.default_rng(0).normal(shift, 1.0, 20_001)
         ends, p = interval(values, clusters, 0.95), two_sided_p(values, clusters)
         assert ends is not None and p is not None
