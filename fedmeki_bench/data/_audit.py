@@ -130,9 +130,7 @@ def audit_plan(
         with suppress(Unavailable):
             known[name] = PlannedTask(planner.plan(name))
     if not set(known) & set(tasks):
-        raise BenchError(
-            "nothing to audit", where=root, fix="see fedmeki-bench data ls for where to get the data"
-        )
+        raise BenchError("nothing to audit", where=root, fix="see fedmeki-bench data ls for where to get the data")
     return _audit(root, known, tasks, clients, seed, lambda stage, done, total: None)
 
 
@@ -150,9 +148,7 @@ def _audit(
         decoded=not any(isinstance(task, PlannedTask) for task in known.values()),
         tasks=tuple(here),
         leaks=tuple(find_leaks(known, here, progress)),
-        balance=tuple(
-            one for name, spec in here.items() for one in _balance(known[name], spec, clients, seed)
-        ),
+        balance=tuple(one for name, spec in here.items() for one in _balance(known[name], spec, clients, seed)),
         confounds=tuple(one for name, spec in here.items() for one in find_confounds(known[name], spec)),
     )
 

@@ -85,9 +85,7 @@ def _columns(task: TaskIndex, rows: Sequence[int]) -> dict[str, list[str | float
     return columns
 
 
-def _power(
-    values: Sequence[str | float | None], positive: Sequence[bool], groups: Sequence[str]
-) -> float | None:
+def _power(values: Sequence[str | float | None], positive: Sequence[bool], groups: Sequence[str]) -> float | None:
     """AUROC of numbers as they are, in the better direction; of words by the share of positives among
     their like.
     """
@@ -142,8 +140,4 @@ def _question_only(task: str, questions: Sequence[str], answers: Sequence[str]) 
         right += best == answer
     chance = max(overall.values()) / len(answers)
     value = right / len(answers)
-    return [
-        Confound(
-            task, "question", "accuracy", value, chance, len(answers), value >= max(SUSPECT, chance + 0.05)
-        )
-    ]
+    return [Confound(task, "question", "accuracy", value, chance, len(answers), value >= max(SUSPECT, chance + 0.05))]

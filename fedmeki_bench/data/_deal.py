@@ -95,9 +95,7 @@ def deal(
         assert field is not None
         hands = _by_field(task, ordered, clients, field)
     ids = {row: name for name, row in row_of.items()}
-    return Deal(
-        tuple(tuple(hand) for hand in hands), content_hash([[ids[row] for row in hand] for hand in hands])
-    )
+    return Deal(tuple(tuple(hand) for hand in hands), content_hash([[ids[row] for row in hand] for hand in hands]))
 
 
 def _check_arguments(clients: int, scheme: str, alpha: float | None, field: str | None) -> None:
@@ -150,9 +148,7 @@ def _by_field(task: TaskIndex, rows: Sequence[int], clients: int, field: str) ->
         raise UsageError(f"{task.id} has no demographic field {field!r}", fix=did_you_mean(field, known))
     values = [person.get(field) for person in people]
     if any(isinstance(value, str) for value in values):
-        return _by_value(
-            task, rows, [str(value or UNKNOWN) for value in values], clients, f"values of {field}"
-        )
+        return _by_value(task, rows, [str(value or UNKNOWN) for value in values], clients, f"values of {field}")
     # Rows without a number come last, in hash order like equal numbers: `sorted` keeps the order of ties.
     ranked = sorted(range(len(rows)), key=lambda number: _or_last(values[number]))
     return [[rows[number] for number in block] for block in np.array_split(np.asarray(ranked), clients)]
@@ -162,9 +158,7 @@ def _or_last(value: str | float | None) -> float:
     return float("inf") if value is None else float(value)
 
 
-def _by_value(
-    task: TaskIndex, rows: Sequence[int], values: Sequence[str], clients: int, what: str
-) -> list[list[int]]:
+def _by_value(task: TaskIndex, rows: Sequence[int], values: Sequence[str], clients: int, what: str) -> list[list[int]]:
     """Every value whole to one client: the largest first, each to the client that holds the fewest items."""
     by_value: dict[str, list[int]] = defaultdict(list)
     for row, value in zip(rows, values, strict=True):

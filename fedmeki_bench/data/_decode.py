@@ -19,17 +19,14 @@ Progress = Callable[[str, int, int], None]
 """Called with (source, records done, records in all)."""
 
 
-def decode(
-    plans: Mapping[str, TaskPlan], out: Path, workers: int, progress: Progress | None
-) -> dict[str, list[Shard]]:
+def decode(plans: Mapping[str, TaskPlan], out: Path, workers: int, progress: Progress | None) -> dict[str, list[Shard]]:
     """Shards of every record source, in the order of their keys."""
     jobs: list[tuple[str, Path, tuple[str, ...]]] = []
     total: dict[str, int] = {}
     for source, (adapter, folder, keys) in _wanted(plans).items():
         total[source] = len(keys)
         jobs.extend(
-            (adapter.name, folder, tuple(keys[at : at + SHARD_RECORDS]))
-            for at in range(0, len(keys), SHARD_RECORDS)
+            (adapter.name, folder, tuple(keys[at : at + SHARD_RECORDS])) for at in range(0, len(keys), SHARD_RECORDS)
         )
     schemas = {source: record_schema(_wanted(plans)[source][0].modalities) for source in total}
     done: dict[int, Shard] = {}

@@ -133,9 +133,7 @@ def index_table(plan: TaskPlan, partition: Partition) -> pa.Table:
     return pa.table(columns)
 
 
-def index_entry(
-    plan: TaskPlan, partition: Partition, depends: Mapping[str, str], *, skipped: int
-) -> dict[str, Any]:
+def index_entry(plan: TaskPlan, partition: Partition, depends: Mapping[str, str], *, skipped: int) -> dict[str, Any]:
     """What `store.json` records about a task.
 
     Args:

@@ -106,9 +106,7 @@ class _Side:
     def questions(self) -> list[tuple[str, str]]:
         """(record, question in lower case without outer spaces)."""
         asked = self.task.questions(self.rows)
-        return [
-            (record, (text or "").strip().lower()) for record, text in zip(self.records, asked, strict=True)
-        ]
+        return [(record, (text or "").strip().lower()) for record, text in zip(self.records, asked, strict=True)]
 
 
 def find_leaks(
@@ -121,9 +119,7 @@ def find_leaks(
         tasks: specs of the tasks to audit; those that are not there are passed over.
         progress: told of images hashed.
     """
-    sides = {
-        name: {part: _Side(task, part) for part in (*TRAINING_PARTS, "test")} for name, task in known.items()
-    }
+    sides = {name: {part: _Side(task, part) for part in (*TRAINING_PARTS, "test")} for name, task in known.items()}
     near = near_duplicates(known, [name for name in tasks if name in known], progress)
     leaks: list[Leak] = []
     for name, spec in tasks.items():

@@ -115,15 +115,12 @@ class Planner:
         if not present:
             first = next(iter(missing.values()), "none")
             raise Unavailable(
-                f"none of the {len(records):,} records that {spec.source} refers to is there "
-                f"(first missing: {first})"
+                f"none of the {len(records):,} records that {spec.source} refers to is there (first missing: {first})"
             )
         partition = self._partition(spec, scheme, present, listing.rows)
         if "test" not in partition.parts.values():
             reasons = "; ".join(f"{count} {reason}" for reason, count in partition.reasons.items())
-            raise Unavailable(
-                f"no test item is left of {len(present)} ({reasons or 'too few groups to divide'})"
-            )
+            raise Unavailable(f"no test item is left of {len(present)} ({reasons or 'too few groups to divide'})")
         return TaskPlan(
             spec=spec,
             scheme=scheme,
@@ -157,9 +154,7 @@ class Planner:
     ) -> Partition:
         if spec.role == "training":
             present = {item.id for item in items}
-            return (
-                released(spec.source, rows, present) if scheme == "released" else grouped(items, spec.split)
-            )
+            return released(spec.source, rows, present) if scheme == "released" else grouped(items, spec.split)
         order = hash_order(spec.split.seed, (item.id for item in items))
         if scheme == "grouped":
             taken = {other: self._training_groups(other) for other in spec.split.disjoint_from}
@@ -176,9 +171,7 @@ class Planner:
         except Unavailable:
             return frozenset()
         parts = plan.partition.parts
-        return frozenset(
-            plan.items[name].group for name, part in parts.items() if part not in ("test", "unused")
-        )
+        return frozenset(plan.items[name].group for name, part in parts.items() if part not in ("test", "unused"))
 
     def depends(self, spec: TaskSpec) -> dict[str, str]:
         """Partition hashes of the tasks this one must be disjoint from, as far as they are available."""
@@ -194,9 +187,7 @@ class Planner:
 
 def without(partition: Partition, dropped: frozenset[str]) -> Partition:
     """The partition less some items; the others keep their parts."""
-    return replace(
-        partition, parts={name: part for name, part in partition.parts.items() if name not in dropped}
-    )
+    return replace(partition, parts={name: part for name, part in partition.parts.items() if name not in dropped})
 
 
 def part_counts(partition: Partition) -> Counter[str]:
@@ -212,9 +203,7 @@ def _simulated(folder: Path) -> bool:
     """
     for place in (folder.resolve(), *folder.resolve().parents):
         if (place / UNFINISHED).exists():
-            raise BenchError(
-                "the simulation is not finished", where=place, fix="run fedmeki-bench data simulate again"
-            )
+            raise BenchError("the simulation is not finished", where=place, fix="run fedmeki-bench data simulate again")
         if (place / SIMULATED).is_file():
             return True
     return False

@@ -80,23 +80,15 @@ def prepare(
         if len(corrupt) > skip_corrupt:
             _raise_corrupt(corrupt, skip_corrupt)
         before = _existing(out)
-        records = {**before["records"]}
-        for source, done in shards.items():
-            records[source] = {
-                "shards": _merge_shards(
-                    out / "records" / source, records.get(source, {}).get("shards", []), done
-                )
-            }
         entries = dict(before["tasks"])
         reports: dict[str, TaskReport] = {}
         for name, plan in plans.items():
-            bad = frozenset(key for shard in shards[plan.source.record_source] for key in shard.corrupt)
-            entries[name] = _write_task(out / "tasks" / name, plan, bad, planner.depends(plan.spec))
+            own = shards[plan.source.record_source]
+            entries[name] = _write_task(out / "tasks" / name, plan, own, planner.depends(plan.spec))
             reports[name] = task_report(plan, entries[name])
         gone = {**before["unavailable"], **unavailable}
         content = {
             "format": STORE_FORMAT,
-            "records": records,
             "tasks": {name: entry for name, entry in entries.items() if name not in unavailable},
             "unavailable": {name: reason for name, reason in gone.items() if name not in plans},
         }
@@ -129,16 +121,14 @@ def _locked(out: Path) -> Iterator[None]:
 
 
 def _raise_corrupt(corrupt: Mapping[str, str], allowed: int) -> None:
-    faults = [
-        Fault(key, "", "a record that can be decoded", " ".join(why.split())) for key, why in corrupt.items()
-    ]
+    faults = [Fault(key, "", "a record that can be decoded", " ".join(why.split())) for key, why in corrupt.items()]
     hint = f"repair them, or leave them out with --skip-corrupt {len(corrupt)}"
     raise FaultsError(f"{len(corrupt)} corrupt records, {allowed} allowed; {hint}", faults, exit_code=1)
 
 
 def _existing(out: Path) -> dict[str, Any]:
     """What an earlier call wrote; nothing if there is none or its format is another."""
-    empty: dict[str, Any] = {"records": {}, "tasks": {}, "unavailable": {}}
+    empty: dict[str, Any] = {"tasks": {}, "unavailable": {}}
     if not (out / "store.json").is_file():
         return empty
     content = read_json(out / "store.json")
@@ -146,24 +136,11 @@ def _existing(out: Path) -> dict[str, Any]:
     return content if current else empty
 
 
-def _merge_shards(folder: Path, before: Sequence[str], now: Sequence[Shard]) -> list[str]:
-    """Shard names in reading order: older ones that hold a record no new one has, then the new ones."""
-    fresh = {shard.file for shard in now}
-    keys = {key for shard in now for key in (*shard.records, *shard.corrupt)}
-    kept = []
-    for name in before:
-        manifest = folder / f"{Path(name).stem}.json"
-        if name not in fresh and manifest.is_file() and not keys.issuperset(read_json(manifest)["records"]):
-            kept.append(name)
-    return [*kept, *(shard.file for shard in now)]
-
-
-def _write_task(
-    folder: Path, plan: TaskPlan, corrupt: frozenset[str], depends: Mapping[str, str]
-) -> dict[str, Any]:
+def _write_task(folder: Path, plan: TaskPlan, shards: Sequence[Shard], depends: Mapping[str, str]) -> dict[str, Any]:
     """Write a task's index and list of left-out records; returns its entry in store.json."""
     import pyarrow.parquet as pq
 
+    corrupt = {key for shard in shards for key in shard.corrupt}
     bad = frozenset(name for name, item in plan.items.items() if item.record in corrupt)
     partition = without(plan.partition, bad)
     with atomic_writer(folder / "index.parquet") as handle:
@@ -175,13 +152,15 @@ def _write_task(
     lost += [{"record": key, "reason": "corrupt", "file": None} for key in broken]
     write_jsonl(folder / "left_out.jsonl", lost)
     entry = index_entry(plan, partition, depends, skipped=len(bad))
-    return {**entry, "index_sha256": file_sha256(folder / "index.parquet")}
+    # Each task keeps its own list of shards: a later call may prepare other tasks from another copy of the source.
+    names = [shard.file for shard in shards]
+    return {**entry, "shards": names, "index_sha256": file_sha256(folder / "index.parquet")}
 
 
 def _sweep(out: Path, content: Mapping[str, Any]) -> None:
     """Remove what nothing in the store refers to any more, and what a killed run left half written."""
+    used = {Path(name).stem for entry in content["tasks"].values() for name in entry["shards"]}
     for folder in sorted((out / "records").iterdir()):
-        used = {Path(name).stem for name in content["records"].get(folder.name, {"shards": []})["shards"]}
         for file in folder.iterdir():
             if file.stem not in used:
                 file.unlink()

@@ -104,7 +104,7 @@ class RecordReader:
 
     Args:
         folder: `records/<source>/`.
-        shards: names of its Arrow files; where a key stands in two, the later one counts.
+        shards: names of its Arrow files.
     """
 
     def __init__(self, folder: Path, shards: Sequence[str]) -> None:
@@ -120,12 +120,9 @@ class RecordReader:
         self._content: dict[str, str] = dict(
             zip(table.column("key").to_pylist(), table.column("content").to_pylist(), strict=True)
         )
-        # Keys to places; where a key stands in two shards the later one overwrites the earlier.
         chunks = table.column("key").chunks
         self._place = {
-            key: (number, row)
-            for number, chunk in enumerate(chunks)
-            for row, key in enumerate(chunk.to_pylist())
+            key: (number, row) for number, chunk in enumerate(chunks) for row, key in enumerate(chunk.to_pylist())
         }
         self._columns = {
             name: [_buffers(chunk) for chunk in table.column(name).chunks]
@@ -168,11 +165,7 @@ def _view(raw: NDArray[np.uint8], modality: Modality) -> Array:
         # Grey and colour are told apart by size: one channel or three.
         return raw.reshape(SIDE, SIDE) if raw.size == SIDE * SIDE else raw.reshape(SIDE, SIDE, 3)
     values = raw.view(np.dtype("<f4"))
-    return (
-        values.reshape(-1, len(FEATURES[modality]))
-        if modality in CLINICAL
-        else values.reshape(len(LEADS), -1)
-    )
+    return values.reshape(-1, len(FEATURES[modality])) if modality in CLINICAL else values.reshape(len(LEADS), -1)
 
 
 def _array_hash(record: Record) -> str:

@@ -88,9 +88,7 @@ class PrepareReport:
             lines.extend(f"{name}: {count:,} unused: {reason}" for reason, count in task.unused.items())
         lines.extend(f"{name}: not available: {reason}" for name, reason in self.unavailable.items())
         lines.extend(f"corrupt: {key}: {reason}" for key, reason in self.corrupt.items())
-        lines.append(
-            f"{self.decoded:,} records decoded, {self.reused:,} reused, {self.seconds:.1f} s: {self.store}"
-        )
+        lines.append(f"{self.decoded:,} records decoded, {self.reused:,} reused, {self.seconds:.1f} s: {self.store}")
         return "\n".join(lines)
 
 

@@ -38,9 +38,7 @@ class Partition:
     @property
     def hash(self) -> str:
         """SHA-256 over the ids of each part in canonical order."""
-        return content_hash(
-            {part: [name for name, own in self.parts.items() if own == part] for part in ASSIGNMENTS}
-        )
+        return content_hash({part: [name for name, own in self.parts.items() if own == part] for part in ASSIGNMENTS})
 
 
 def hash_order(seed: int, names: Iterable[str]) -> list[str]:

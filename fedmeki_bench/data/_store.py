@@ -25,7 +25,7 @@ __all__ = ["DEFAULT_STORE", "STORE_FORMAT", "Inputs", "Label", "Labelled", "Prep
 DEFAULT_STORE = Path("prepared")
 """Where `data prepare` writes and `run` looks if no folder is given."""
 
-STORE_FORMAT = 2
+STORE_FORMAT = 3
 """Version of the store's layout; another one is not read."""
 
 AGAIN = "run data prepare again"
@@ -57,10 +57,9 @@ class Labelled:
 class PreparedTask(TaskIndex):
     """One task of a prepared store: its index, and the decoded records behind it."""
 
-    def __init__(self, store: Path, task: str, entry: Mapping[str, Any], shards: Sequence[str]) -> None:
+    def __init__(self, store: Path, task: str, entry: Mapping[str, Any]) -> None:
         super().__init__(task, entry)
         self._store = store
-        self._shards = list(shards)
 
     def __getstate__(self) -> dict[str, Any]:
         # Memory maps do not travel between processes; the copy opens its own.
@@ -86,7 +85,7 @@ class PreparedTask(TaskIndex):
     def _reader(self) -> RecordReader:
         from fedmeki_bench.data._records import RecordReader
 
-        return RecordReader(self._store / "records" / self.details["record_source"], self._shards)
+        return RecordReader(self._store / "records" / self.details["record_source"], self.details["shards"])
 
     def inputs(self, rows: Sequence[int]) -> list[Inputs]:
         """What a model may see; arrays are read-only views of the mapped store."""
@@ -156,10 +155,7 @@ class PreparedStore:
             )
         entries: Mapping[str, Any] = content["tasks"]
         _check_current(table, entries, tasks or {})
-        opened = {
-            name: PreparedTask(path, name, entry, content["records"][entry["record_source"]]["shards"])
-            for name, entry in entries.items()
-        }
+        opened = {name: PreparedTask(path, name, entry) for name, entry in entries.items()}
         order = [*(name for name in tasks or {} if name in opened), *opened]
         return cls(path, {name: opened[name] for name in order}, content["unavailable"])
 
@@ -173,12 +169,8 @@ class PreparedStore:
         if name in self.tasks:
             return self.tasks[name]
         if name in self.unavailable:
-            raise BenchError(
-                f"the task {name} is not available", where=self.path, found=self.unavailable[name]
-            )
-        raise UsageError(
-            f"the task {name!r} is not prepared", where=self.path, fix=did_you_mean(name, self.tasks)
-        )
+            raise BenchError(f"the task {name} is not available", where=self.path, found=self.unavailable[name])
+        raise UsageError(f"the task {name!r} is not prepared", where=self.path, fix=did_you_mean(name, self.tasks))
 
 
 def _check_current(table: Path, entries: Mapping[str, Any], specs: Mapping[str, TaskSpec]) -> None:

@@ -103,11 +103,7 @@ def _status(root: Path | None, store: PreparedStore | None, specs: list[TaskSpec
             description = source.describe(folder, first.selection)
         except BenchError as error:
             problem = str(error)
-    known = (
-        {}
-        if store is None
-        else {spec.short: store.tasks[spec.id] for spec in specs if spec.id in store.tasks}
-    )
+    known = {} if store is None else {spec.short: store.tasks[spec.id] for spec in specs if spec.id in store.tasks}
     return SourceStatus(
         source=first.source,
         tasks=tuple(spec.short for spec in specs),

@@ -114,9 +114,7 @@ class TestConfounds:
         assert {one.column: one for one in report.confounds}["device"].value == pytest.approx(0.5)
 
     def test_questions_that_answer_themselves(self) -> None:
-        (sure,) = _question_only(
-            "MR", ["is it a ct?"] * 10 + ["is it large?"] * 10, ["ct"] * 10 + ["no"] * 10
-        )
+        (sure,) = _question_only("MR", ["is it a ct?"] * 10 + ["is it large?"] * 10, ["ct"] * 10 + ["no"] * 10)
         (open_,) = _question_only("MR", ["what is it?"] * 20, [f"finding {number}" for number in range(20)])
         assert sure.suspect and sure.value == 1.0
         assert not open_.suspect and open_.value == 0.0

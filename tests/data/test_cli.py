@@ -20,10 +20,7 @@ def run(*arguments: object) -> int:
 
 
 def test_prepare_ls_audit(simulated_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        run("data", "prepare", "--root", simulated_corpus, "--out", tmp_path / "out", "--tasks", "CD,EAD,EBD")
-        == 0
-    )
+    assert run("data", "prepare", "--root", simulated_corpus, "--out", tmp_path / "out", "--tasks", "CD,EAD,EBD") == 0
     printed = capsys.readouterr()
     assert "ptb_xl (simulated)" in printed.out and "unused: group in a training part" in printed.out
     assert printed.err == ""

@@ -37,9 +37,7 @@ def test_every_row_goes_to_exactly_one_client(task: PreparedTask, options: dict[
 @pytest.mark.parametrize("options", SCHEMES, ids=str)
 def test_the_order_of_rows_does_not_matter(task: PreparedTask, options: dict[str, Any]) -> None:
     rows = task.rows("private")
-    assert deal(task, rows, clients=2, seed=3, **options) == deal(
-        task, rows[::-1], clients=2, seed=3, **options
-    )
+    assert deal(task, rows, clients=2, seed=3, **options) == deal(task, rows[::-1], clients=2, seed=3, **options)
 
 
 @given(clients=st.integers(1, 8), seed=st.integers(0, 10**6))
@@ -70,9 +68,7 @@ def test_a_site_is_never_shared(task: PreparedTask) -> None:
 
 
 def test_ages_are_ranges(task: PreparedTask) -> None:
-    young, old = deal(
-        task, task.rows("private"), clients=2, seed=3, scheme="demographic", field="age"
-    ).clients
+    young, old = deal(task, task.rows("private"), clients=2, seed=3, scheme="demographic", field="age").clients
     ages = [[person["age"] for person in task.demographics(hand) if "age" in person] for hand in (young, old)]
     assert max(map(float, ages[0])) <= min(map(float, ages[1]))
 

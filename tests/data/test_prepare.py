@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fedmeki_bench.data import PreparedStore, prepare
 from fedmeki_bench.errors import BenchError, FaultsError, UsageError
@@ -30,9 +31,7 @@ def tasks(*names: str):
 
 def files(store: Path) -> dict[str, str]:
     return {
-        str(p.relative_to(store)): file_sha256(p)
-        for p in sorted(store.rglob("*"))
-        if p.is_file() and p.stat().st_size
+        str(p.relative_to(store)): file_sha256(p) for p in sorted(store.rglob("*")) if p.is_file() and p.stat().st_size
     }
 
 
@@ -62,9 +61,7 @@ class TestSameBytes:
 
         with pytest.raises(KeyboardInterrupt):
             prepare(simulated_corpus, tmp_path / "cut", tasks=tasks(*SMALL), progress=stop)
-        (tmp_path / "cut" / "records" / "ptb_xl" / ".half.arrow.x1").write_bytes(
-            b"half written by a killed run"
-        )
+        (tmp_path / "cut" / "records" / "ptb_xl" / ".half.arrow.x1").write_bytes(b"half written by a killed run")
         report = prepare(simulated_corpus, tmp_path / "cut", tasks=tasks(*SMALL))
         prepare(simulated_corpus, tmp_path / "whole", tasks=tasks(*SMALL))
         assert report.reused > 0 and files(tmp_path / "cut") == files(tmp_path / "whole")
@@ -92,6 +89,20 @@ class TestSameBytes:
         for task in store.tasks.values():
             assert len(task.inputs(task.rows("test"))) == task.counts["test"] > 0
 
+    def test_tasks_prepared_from_different_copies_keep_their_own_records(
+        self, simulated_corpus: Path, raw: Path, tmp_path: Path
+    ) -> None:
+        prepare(simulated_corpus, tmp_path / "out", tasks=tasks("PED"))
+        before = PreparedStore.open(tmp_path / "out").task("pleural_effusion_detection")
+        contents = before.contents(before.rows("test"))
+        for path in sorted((raw / "chexpert").rglob("*.jpg")):
+            Image.new("L", (32, 32), 7).save(path)
+        prepare(raw, tmp_path / "out", tasks=tasks("AD"))
+        store = PreparedStore.open(tmp_path / "out")
+        for name, expected in (("pleural_effusion_detection", len(set(contents))), ("atelectasis_detection", 1)):
+            task = store.task(name)
+            assert len(set(task.contents(task.rows("test")))) == expected
+
 
 class TestStore:
     def test_inputs_are_the_decoded_records(self, simulated_corpus: Path, simulated_store: Path) -> None:
@@ -107,9 +118,7 @@ class TestStore:
             for modality, array in seen.items():
                 np.testing.assert_array_equal(array, decoded[modality][: spec.selection.hours])
 
-    def test_twenty_four_hours_of_twenty_five_rows(
-        self, simulated_corpus: Path, simulated_store: Path
-    ) -> None:
+    def test_twenty_four_hours_of_twenty_five_rows(self, simulated_corpus: Path, simulated_store: Path) -> None:
         source = find_source("yaib_mortality24")
         folder = source.find(simulated_corpus)
         assert folder is not None
@@ -120,9 +129,7 @@ class TestStore:
         assert len(whole) == 25
         np.testing.assert_array_equal(kept, whole[:24])
 
-    def test_no_group_on_two_sides_and_zero_shot_groups_in_no_training_part(
-        self, simulated_store: Path
-    ) -> None:
+    def test_no_group_on_two_sides_and_zero_shot_groups_in_no_training_part(self, simulated_store: Path) -> None:
         store = PreparedStore.open(simulated_store)
         groups = {
             name: {part: {label.group for label in task.labels(task.rows(part))} for part in task.counts}
@@ -263,9 +270,7 @@ class TestLosses:
         prepare(raw, tmp_path / "whole", tasks=tasks("CD"))
         paths = self.spoil(raw, 2)
         report = prepare(raw, tmp_path / "out", tasks=tasks("CD"), skip_corrupt=2)
-        before, after = (
-            PreparedStore.open(tmp_path / name).task("covid_detection") for name in ("whole", "out")
-        )
+        before, after = (PreparedStore.open(tmp_path / name).task("covid_detection") for name in ("whole", "out"))
         gone = {f"COVID/images/{path.name}" for path in paths}
         assert after.skipped == 2 == len(report.corrupt)
         for part in before.counts:
@@ -281,13 +286,9 @@ class TestLosses:
         report = prepare(raw, tmp_path / "out", tasks=tasks("EAD"))
         assert report.tasks["ecg_abnormal_detection"].missing == (4, 4)
         lost = (tmp_path / "out/tasks/ecg_abnormal_detection/left_out.jsonl").read_text().splitlines()
-        assert {json.loads(line)["file"] for line in lost} == {
-            str(path.relative_to(raw / "ptb-xl")) for path in paths
-        }
+        assert {json.loads(line)["file"] for line in lost} == {str(path.relative_to(raw / "ptb-xl")) for path in paths}
 
-    def test_tasks_without_files_are_not_available_and_the_others_go_on(
-        self, raw: Path, tmp_path: Path
-    ) -> None:
+    def test_tasks_without_files_are_not_available_and_the_others_go_on(self, raw: Path, tmp_path: Path) -> None:
         shutil.rmtree(raw / "slake" / "Slake1.0" / "imgs")
         shutil.rmtree(raw / "vqa-rad")
         prepare(raw, tmp_path / "out", tasks=tasks("CD", "MS", "MR"))

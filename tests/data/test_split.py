@@ -46,9 +46,7 @@ class TestGrouped:
     def test_file_order_does_not_matter(self, items: list[Item], order: random.Random) -> None:
         shuffled = list(items)
         order.shuffle(shuffled)
-        assert list(grouped(shuffled, make_split()).parts.items()) == list(
-            grouped(items, make_split()).parts.items()
-        )
+        assert list(grouped(shuffled, make_split()).parts.items()) == list(grouped(items, make_split()).parts.items())
 
     @given(st.integers(0, 2**31), st.lists(st.booleans(), min_size=200, max_size=300))
     @settings(max_examples=30)
@@ -76,9 +74,7 @@ class TestGrouped:
             "print(grouped(make_items([1, 2, 3, 1] * 25), make_split()).hash)"
         )
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-        run = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-        )
+        run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
         assert run.stdout.startswith(GROUPED_FINGERPRINT)
 
 
