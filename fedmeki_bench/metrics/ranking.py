@@ -23,7 +23,7 @@ Weights = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
 
 
-MOST_ITEMS_32_BIT = 40_000
+MOST_DRAWN_32_BIT = 65_535
 """Up to here 32 bits hold every number, and halve the memory to go through: with P positives and N negatives
 drawn none exceeds 2 P N, at most half the square of the items drawn."""
 
@@ -56,7 +56,9 @@ class RankMetrics:
         self._tied = not np.array_equal(self._below, self._not_above)
         self._sums = clusters.sums(_calibration_columns(stats.y_true, stats.score))
 
-        self._dtype: type[np.integer[Any]] = np.int32 if len(score) <= MOST_ITEMS_32_BIT else np.int64
+        # Items drawn: n on average; ten standard deviations more does not happen, whatever the clusters' sizes.
+        most = len(score) + 10 * np.sqrt(np.sum(np.bincount(clusters.codes).astype(np.float64) ** 2))
+        self._dtype: type[np.integer[Any]] = np.int32 if most <= MOST_DRAWN_32_BIT else np.int64
         positives, negatives = len(high), len(low)
         self._w_pos = np.empty((rows, positives), dtype=self._dtype)
         self._w_neg = np.empty((rows, negatives), dtype=self._dtype)

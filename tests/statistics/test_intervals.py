@@ -86,7 +86,7 @@ class TestAgainstPlainResampling:
     def test_numbers_too_large_for_32_bits_are_held_in_64(self, monkeypatch: pytest.MonkeyPatch) -> None:
         stats = random_yes_no(1, 100, clusters=60)
         narrow = bootstrap_draws([stats], 100, 0, ["auroc", "auprc"])
-        monkeypatch.setattr(ranking, "MOST_ITEMS_32_BIT", 10)
+        monkeypatch.setattr(ranking, "MOST_DRAWN_32_BIT", 10)
         wide = bootstrap_draws([stats], 100, 0, ["auroc", "auprc"])
         assert all((narrow[name] == wide[name]).all() for name in narrow)
 
