@@ -18,7 +18,7 @@ EPILOG = """Examples:
   fedmeki-bench methods ls
   fedmeki-bench methods new demo
   fedmeki-bench methods new mine --package
-  fedmeki-bench methods test ./demo
+  fedmeki-bench methods test demo
   fedmeki-bench methods test fedkim --set rank=4 --check "batch invariance"
 """
 
@@ -53,17 +53,18 @@ def list_all(as_json: bool) -> None:
 
 @command.command("new")
 @click.argument("name")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to write.  [default: ./NAME]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder to write.  [default: submissions/NAME; ./NAME for a package]"
+)
 @click.option("--package", is_flag=True, help="An installable package with an entry point, not a plain folder.")
 def new(name: str, out: Path | None, package: bool) -> None:
     """Write a small working plug-in called NAME: method, option schema, test, README."""
     from fedmeki_bench.methods.scaffold import new_plugin
 
-    place = out or Path(name)
-    for path in new_plugin(name, place, package=package):
+    written = new_plugin(name, out, package=package)
+    for path in written.files:
         click.echo(path)
-    target = place if "/" in place.as_posix() else f"./{place}"
-    click.echo(f"next: pip install -e {target}" if package else f"next: fedmeki-bench methods test {target}")
+    click.echo(f"next: {written.next_step}")
 
 
 @command.command("test")

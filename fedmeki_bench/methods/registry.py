@@ -75,7 +75,7 @@ def list_methods() -> list[Listing]:
         try:
             _checked(point.load(), point.value)
         # A plug-in is foreign code that may fail in any way; one broken plug-in must not hide the others.
-        except Exception as error:  # noqa: BLE001
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             fault = f"{type(error).__name__}: {error}"
         listings.append(Listing(name, kind, point.value, fault))
     listings += [Listing(name, "configuration", f"baselines/{path.name}") for name, path in _variants().items()]
@@ -130,7 +130,7 @@ def _run(action: Any, origin: str) -> Any:
     except BenchError:
         raise
     # The plug-in's own failure, of whatever kind, is reported as one clear message; --debug shows the cause.
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BenchError(
             "the method could not be imported", where=origin, found=f"{type(error).__name__}: {error}"
         ) from error

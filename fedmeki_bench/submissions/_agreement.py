@@ -9,7 +9,7 @@ from fedmeki_bench.specs import TaskSpec
 from fedmeki_bench.submissions._faults import FaultLog
 from fedmeki_bench.submissions._labels import Labels
 from fedmeki_bench.submissions._layout import scores_path
-from fedmeki_bench.submissions._manifest import MANIFEST, derived_fields
+from fedmeki_bench.submissions._manifest import MANIFEST, comparable_config, derived_fields
 
 __all__ = ["check_against_runs", "check_against_specs"]
 
@@ -73,7 +73,10 @@ def check_against_runs(
             log.add("FB038", MANIFEST, f"{wanted}, as in the scores", found, field=field)
     method = {name: manifest["method"][name] for name in ("name", "config")}
     shared = {name: manifest[name] for name in ("profile", "backbone", "protocols", "foundation_model", "encoders")}
+    config = comparable_config(results[seeds[0]]["config"])
     for seed, result in sorted(results.items()):
+        for field, wanted, found in _differences(config, comparable_config(result["config"]), "config"):
+            log.add("FB042", scores_path(seed), f"{wanted}, as in seed {seeds[0]}", found, field=field)
         for name, expected in {"method": method, **shared}.items():
             for field, wanted, found in _differences(expected, result[name], name):
                 log.add("FB042", scores_path(seed), f"{wanted}, as in the manifest", found, field=field)

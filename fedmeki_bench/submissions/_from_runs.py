@@ -14,14 +14,11 @@ from fedmeki_bench.specs._result import validate_result
 from fedmeki_bench.submissions._build import About, SeedResult, read_answers, write_bundle
 from fedmeki_bench.submissions._labels import read_labels
 from fedmeki_bench.submissions._layout import PredictionPath
-from fedmeki_bench.submissions._manifest import TASK_FIELDS, folded_name, portable
+from fedmeki_bench.submissions._manifest import TASK_FIELDS, comparable_config, folded_name, portable
 from fedmeki_bench.submissions._names import shipped_names
 from fedmeki_bench.submissions._rescore import rescore, same_number, stated_references, stated_scores
 
 __all__ = ["bundle_runs"]
-
-FREE = {"seed", "device", "prediction_batch_size", "download"}
-"""Settings in which the runs of a bundle may differ: the seed, and what changes nothing but the speed."""
 
 
 def bundle_runs(
@@ -104,7 +101,7 @@ def _must_agree(result: Mapping[str, Any]) -> dict[str, Any]:
     """What must be equal in all runs of a bundle, by field."""
     names = ("method", "profile", "backbone", "protocols", "foundation_model", "encoders", "missing_tasks")
     fields = {name: result[name] for name in names}
-    fields |= {f"config.{name}": value for name, value in result["config"].items() if name not in FREE}
+    fields |= {f"config.{name}": value for name, value in comparable_config(result["config"]).items()}
     fields |= {f"tasks.{task}.{name}": facts[name] for task, facts in result["tasks"].items() for name in TASK_FIELDS}
     provenance = ("version", "git_commit", "git_dirty", "dtype")
     return fields | {f"provenance.{name}": result["provenance"][name] for name in provenance}

@@ -22,6 +22,7 @@ from fedmeki_bench.submissions._faults import FaultLog
 __all__ = [
     "MANIFEST",
     "SCHEMA_VERSION",
+    "comparable_config",
     "derived_fields",
     "folded_name",
     "portable",
@@ -147,6 +148,20 @@ def portable(value: Any) -> Any:
     if isinstance(value, str) and (value.startswith(("/", "~", "\\\\")) or value[1:3] in (":\\", ":/")):
         return value.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] or value
     return value
+
+
+FREE_SETTINGS = frozenset({"seed", "device", "prediction_batch_size", "download"})
+FREE_SERVER_SETTINGS = frozenset({"micro_batch_size", "gradient_checkpointing"})
+"""Settings in which the runs of a bundle may differ: the seed, and what changes nothing but speed and memory."""
+
+
+def comparable_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a run's configuration that all runs of a bundle share."""
+    shared = {name: value for name, value in config.items() if name not in FREE_SETTINGS}
+    if isinstance(shared.get("server"), Mapping):
+        server = shared["server"]
+        shared["server"] = {name: server[name] for name in server if name not in FREE_SERVER_SETTINGS}
+    return shared
 
 
 def _task_fields(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -705,6 +705,12 @@ def seeds_of_two_methods(bundle: Path) -> None:
 
 
 @mutation("FB042", sealed=True)
+def seeds_with_other_settings(bundle: Path) -> None:
+    with edited(bundle / "seed-1/scores.json") as result:
+        result["config"]["rounds"] = 100
+
+
+@mutation("FB042", sealed=True)
 def config_hidden(bundle: Path) -> None:
     with manifest(bundle) as value:
         value["method"]["config"] = {"rank": 8}

@@ -117,7 +117,7 @@ def run_check(name: str, factory: Factory) -> Finding:
     except Nonconformity as error:
         return Finding(name, False, str(error), fix)
     # A plug-in is foreign code and may fail in any way: the author is told where, in one sentence.
-    except Exception as error:  # noqa: BLE001
+    except (Exception, SystemExit) as error:  # noqa: BLE001
         return Finding(name, False, f"{type(error).__name__}{_place(error)}: {_first_line(error)}", fix)
 
 
@@ -127,11 +127,11 @@ def run_conformance(factory: Factory, names: Sequence[str] = CHECKS) -> Iterator
         yield run_check(name, factory)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), "") or "no message"
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     """The last line of the method's own code that was running, as ` in method.py, line 12`."""
     own = Path(__file__).parent
     packages = Path(__file__).parents[2]

@@ -1,0 +1,3 @@
+"""A plug-in that ends the program when it is imported."""
+
+raise SystemExit("gone")
