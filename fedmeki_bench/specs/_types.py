@@ -114,7 +114,7 @@ class PaperCounts:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """One task of the benchmark; every field is documented in `docs/tasks.md`.
+    """One task of the benchmark: one file of `tasks/`, validated by `schemas/task.schema.json`.
 
     Attributes:
         id: name used in files and on the command line.
