@@ -118,7 +118,7 @@ class FoundationInjection(Method):
     def _trainable_counts(self, trainable: Mapping[str, nn.Parameter]) -> dict[str, int]:
         counts: dict[str, int] = {}
         for name, value in trainable.items():
-            part = "router" if ".router." in name else name.partition(".")[0]
+            part = "router" if "router." in name else name.partition(".")[0]
             counts[part] = counts.get(part, 0) + value.numel()
         return counts
 
