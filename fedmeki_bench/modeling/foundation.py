@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from fedmeki_bench.errors import BenchError, UsageError
 from fedmeki_bench.files import content_hash
+from fedmeki_bench.modeling.internlm2 import is_internlm2, load_internlm2
 from fedmeki_bench.modeling.smollm2 import smollm2_folder
 from fedmeki_bench.modeling.tiny import build_tiny
 
@@ -146,7 +147,7 @@ def model_revision(name: str, *, download: bool = False) -> str:
     if name == "smollm2-135m":
         return smollm2_folder()[1]
     source = _source(name)
-    commit = getattr(_config(source, download), "_commit_hash", None)
+    commit = _config_values(source, download).get("_commit_hash")
     # A hub commit where there is one; a plain folder is pinned by its config and its files' names and sizes.
     return commit or _folder_revision(Path(source))
 
@@ -155,11 +156,15 @@ def _source(name: str) -> str:
     return MMEDLM2 if name == "mmedlm2" else name
 
 
-def _config(source: str, download: bool) -> Any:
-    from transformers import AutoConfig
+def _config_values(source: str, download: bool) -> dict[str, Any]:
+    """The content of config.json; unlike AutoConfig it also reads architectures that transformers does not have."""
+    from transformers import PretrainedConfig
 
     with _explained(source):
-        return AutoConfig.from_pretrained(source, local_files_only=not download, trust_remote_code=False)
+        values: dict[str, Any] = PretrainedConfig.get_config_dict(source, local_files_only=not download)[0]
+        if not values:
+            raise OSError("no config.json")
+        return values
 
 
 @contextmanager
@@ -176,14 +181,19 @@ def _explained(source: str) -> Iterator[None]:
 
 
 def _load(name: str, dtype: torch.dtype, download: bool) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
     if name == "tiny":
         model, tokenizer = build_tiny()
         return model.to(dtype), tokenizer
     source = str(smollm2_folder()[0]) if name == "smollm2-135m" else _source(name)
     local = not download
+    internlm2 = is_internlm2(_config_values(source, download))
     with _explained(source):
+        if internlm2:
+            # Its own tokenizer class is remote code over a Llama-style SentencePiece model.
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(source, local_files_only=local)
+            return load_internlm2(source, dtype=dtype, device="cpu", download=download), tokenizer
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
             source, dtype=dtype, local_files_only=local, trust_remote_code=False

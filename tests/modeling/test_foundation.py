@@ -55,6 +55,33 @@ def test_a_folder_is_pinned_by_its_content(tmp_path: Path) -> None:
     assert model_revision(str(tmp_path)) != before
 
 
+def test_an_internlm2_folder_loads_without_remote_code(tmp_path: Path) -> None:
+    """MMedLM2's architecture: config.json and weights in InternLM2's own names."""
+    from safetensors.torch import save_file
+
+    from fedmeki_bench.files import read_json, write_json
+
+    tiny = load_foundation_model("tiny", device=CPU)
+    tiny.tokenizer.save_pretrained(tmp_path)
+    config = tiny.model.config.to_dict()
+    kept = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+    values = {name: config[name] for name in (*kept, "num_key_value_heads", "rms_norm_eps", "eos_token_id")}
+    write_json(tmp_path / "config.json", {"model_type": "internlm2", "bias": False, "hidden_act": "silu", **values})
+    state = {"model.tok_embeddings.weight": torch.randn(config["vocab_size"], 32), "model.norm.weight": torch.ones(32)}
+    state["output.weight"] = torch.randn(config["vocab_size"], 32)
+    for layer in range(2):
+        shapes = {"attention.wqkv": (64, 32), "attention.wo": (32, 32)}
+        shapes |= {"feed_forward.w1": (64, 32), "feed_forward.w3": (64, 32), "feed_forward.w2": (32, 64)}
+        state |= {f"model.layers.{layer}.{name}.weight": torch.randn(shape) for name, shape in shapes.items()}
+        state |= {f"model.layers.{layer}.{name}.weight": torch.ones(32) for name in ("attention_norm", "ffn_norm")}
+    save_file(state, tmp_path / "model.safetensors")
+    foundation = load_foundation_model(str(tmp_path), device=CPU)
+    assert read_json(tmp_path / "config.json")["model_type"] == "internlm2"
+    assert type(foundation.model).__name__ == "LlamaForCausalLM"
+    assert foundation.tokenize(" Yes") == tiny.tokenize(" Yes")
+    assert torch.equal(foundation.embedding.weight, state["model.tok_embeddings.weight"])
+
+
 @pytest.mark.slow
 def test_the_default_model_is_really_pretrained(no_network: None) -> None:
     """SmolLM2-135M continues English sensibly, without a network."""
