@@ -345,7 +345,7 @@ def test_nothing_needs_a_network(simulated_store: Path, tmp_path: Path, no_netwo
         tmp_path / "runs",
         open_display("quiet"),
     )
-    write_run_tables(finished.result, tmp_path / "tables")
+    assert write_run_tables(finished.result, tmp_path / "tables")
 
 
 @pytest.mark.parametrize(
