@@ -35,10 +35,10 @@ lint: install
 	$(BIN)/mypy
 
 test: install system-test lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
 
 test-slow: install system-test
-	$(BIN)/pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache demo
