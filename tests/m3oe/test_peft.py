@@ -10,6 +10,7 @@ import torch
 import transformers
 from peft import PeftConfig, PeftModel, get_peft_model
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from fedmeki_bench.errors import BenchError, FaultsError
 from fedmeki_bench.modeling.m3oe import M3OEConfig
@@ -60,6 +61,15 @@ def trainable(model: torch.nn.Module) -> set[str]:
     return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
+def by_hand_checkpointed(forward, reentrant):
+    """A block's forward pass inside torch's checkpoint, unknown to transformers."""
+
+    def run(hidden, *args, **kwargs):
+        return checkpoint(lambda h: forward(h, *args, **kwargs), hidden, use_reentrant=reentrant)
+
+    return run
+
+
 class TestTraining:
     def test_only_experts_and_router_train(self):
         names = trainable(adapted())
@@ -82,6 +92,20 @@ class TestTraining:
         ours, expected = loss_gradients(checkpointed), loss_gradients(plain)
         for name, gradient in expected.items():
             torch.testing.assert_close(ours[name], gradient, msg=name)
+
+    @pytest.mark.parametrize("reentrant", [False, True])
+    def test_blocks_checkpointed_by_hand_give_the_same_gradients(self, reentrant):
+        def loss_gradients(by_hand: bool) -> dict[str, torch.Tensor]:
+            model = adapted()
+            for block in model.base_model.model.model.layers if by_hand else ():
+                block.forward = by_hand_checkpointed(block.forward, reentrant)
+            with model.base_model.route(TASKS):
+                model(input_ids=tokens(3, 6), use_cache=False).logits.square().mean().backward()
+            return {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
+
+        plain = loss_gradients(False)
+        for name, gradient in loss_gradients(True).items():
+            torch.testing.assert_close(gradient, plain[name], msg=name)
 
     def test_checkpointing_repeats_the_dropout_it_drew(self):
         def loss_gradients(checkpointing: bool) -> dict[str, torch.Tensor]:

@@ -54,7 +54,7 @@ class GateHooks:
             return None
         self.gate.now, self._entrance = opened, module
         embeddings = kwargs.get("inputs_embeds")
-        if embeddings is not None and self._needs_tie(opened):
+        if embeddings is not None and _trains(opened):
             kwargs = {**kwargs, "inputs_embeds": pass_gradient_on(embeddings, opened)}
         return args, kwargs
 
@@ -63,7 +63,7 @@ class GateHooks:
         if opened is None or module is not self._entrance:
             return
         self.gate.now = self._entrance = None
-        if self._needs_tie(opened):
+        if _trains(opened):
             self._announce_backward(output, opened)
 
     def _announce_backward(self, output: Any, opened: OpenGate) -> None:
@@ -82,9 +82,9 @@ class GateHooks:
 
     def _tie_embeddings(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
         opened = self.gate.now
-        return pass_gradient_on(output, opened) if opened is not None and self._needs_tie(opened) else None
+        return pass_gradient_on(output, opened) if opened is not None and _trains(opened) else None
 
-    def _needs_tie(self, opened: OpenGate) -> bool:
-        checkpointing = self.model.training and getattr(self.model, "is_activation_checkpointing", False)
-        trains = any(columns.requires_grad for columns in opened.columns.values())
-        return bool(checkpointing and trains and torch.is_grad_enabled())
+
+def _trains(opened: OpenGate) -> bool:
+    # Whether anything is checkpointed is not asked: users may wrap blocks in ways that no flag tells.
+    return torch.is_grad_enabled() and any(columns.requires_grad for columns in opened.columns.values())
