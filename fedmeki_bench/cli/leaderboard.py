@@ -57,9 +57,7 @@ def command() -> None:
     help="Scores of the released logs.  [default: released/released.json in the output folder]",
 )
 @click.option("--out", type=click.Path(path_type=Path), default=Path("leaderboard"), show_default=True)
-def build(
-    submissions: Path, runs: tuple[Path, ...], store: Path | None, released: Path | None, out: Path
-) -> None:
+def build(submissions: Path, runs: tuple[Path, ...], store: Path | None, released: Path | None, out: Path) -> None:
     """Write leaderboard.json, and from it Markdown, LaTeX, CSV, one HTML page and figures.
 
     Rows: published numbers, released logs scored again, constants, your runs, submissions. A bundle or run
@@ -94,9 +92,7 @@ def _names(value: str | None) -> list[str] | None:
 )
 @click.option("--format", "how", type=click.Choice(FORMATS), default="terminal", show_default=True)
 @click.option("--tasks", help="Only these, by id or abbreviation, separated by commas.")
-@click.option(
-    "--metrics", help="Only these (also ones not shown by default, such as brier), separated by commas."
-)
+@click.option("--metrics", help="Only these (also ones not shown by default, such as brier), separated by commas.")
 @click.option("--methods", help="Only methods whose name contains one of these, separated by commas.")
 @click.option("--kinds", help="Only own, submission, released, constant, published; separated by commas.")
 @click.option(
@@ -105,15 +101,11 @@ def _names(value: str | None) -> list[str] | None:
     help="columns: a column a method, as FedKIM Table 3.",
 )
 @click.option("--transposed", is_flag=True, help="LaTeX: swap methods between rows and columns.")
-@click.option(
-    "--wide/--narrow", default=None, help="LaTeX: table* over two columns, or table.  [default: by width]"
-)
+@click.option("--wide/--narrow", default=None, help="LaTeX: table* over two columns, or table.  [default: by width]")
 @click.option("--intervals", is_flag=True, help="Print 95% intervals.")
 @click.option("--caption", help="LaTeX: caption, plain text.")
 @click.option("--label", help="LaTeX: label, put after tab:.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="File to write.  [default: standard output]"
-)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write.  [default: standard output]")
 def table(
     view: str,
     record_path: Path,
@@ -162,15 +154,11 @@ def _view(record_path: Path, name: str) -> Table:
     if cost is not None:
         tables["cost"] = cost
     if name not in tables:
-        raise UsageError(
-            f"no view {name!r} in this leaderboard", where=record_path, fix=did_you_mean(name, tables)
-        )
+        raise UsageError(f"no view {name!r} in this leaderboard", where=record_path, fix=did_you_mean(name, tables))
     return tables[name]
 
 
-def _selected(
-    table: Table, tasks: str | None, metrics: str | None, methods: str | None, kinds: str | None
-) -> Table:
+def _selected(table: Table, tasks: str | None, metrics: str | None, methods: str | None, kinds: str | None) -> Table:
     """The part of the table that was asked for; an unknown name is a usage error."""
     from fedmeki_bench.reporting import select
 
@@ -196,8 +184,6 @@ def _selected(
         metrics=_names(metrics),
         keep=lambda entry: (
             (wanted_kinds is None or entry.kind in wanted_kinds)
-            and (
-                wanted_methods is None or any(name.lower() in entry.label.lower() for name in wanted_methods)
-            )
+            and (wanted_methods is None or any(name.lower() in entry.label.lower() for name in wanted_methods))
         ),
     )

@@ -13,7 +13,7 @@ from fedmeki_bench.metrics import LabelLike, read_labels
 from fedmeki_bench.reporting._types import Table, select
 from fedmeki_bench.reporting.cost import cost_table
 from fedmeki_bench.reporting.figures import draw_figures, write_figures
-from fedmeki_bench.reporting.gather import LabelLookup, Source, gather_runs, gather_submissions
+from fedmeki_bench.reporting.gather import Gathered, LabelLookup, Source, gather_runs, gather_submissions
 from fedmeki_bench.reporting.latex import render_latex
 from fedmeki_bench.reporting.markdown import escape_markdown, render_markdown
 from fedmeki_bench.reporting.page import render_page
@@ -22,7 +22,7 @@ from fedmeki_bench.reporting.record import build_record, record_tables
 from fedmeki_bench.reporting.table_csv import render_csv
 from fedmeki_bench.specs import load_tasks
 
-__all__ = ["Built", "build_leaderboard", "render_board"]
+__all__ = ["Built", "Compiled", "build_leaderboard", "compile_record", "render_board"]
 
 
 OVERVIEW = ("accuracy", "f1", "balanced_accuracy", "bleu", "rouge1", "meteor")
@@ -31,6 +31,21 @@ OVERVIEW = ("accuracy", "f1", "balanced_accuracy", "bleu", "rouge1", "meteor")
 
 MOST_OVERVIEW_TASKS = 4
 """With more tasks the overview shows accuracy and balanced accuracy alone: a page is not wider."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A leaderboard before anything is written.
+
+    Attributes:
+        record: the content of `leaderboard.json`.
+        sources: what it was made from.
+        faults: of runs and bundles that were left out; the record is whole without them.
+    """
+
+    record: Mapping[str, Any]
+    sources: Sequence[Source]
+    faults: Sequence[Fault]
 
 
 @dataclass(frozen=True)
@@ -82,6 +97,46 @@ def _without_submitted(runs: Sequence[Source], submitted: Sequence[Source]) -> l
     return [source for source in runs if not all(result["run_id"] in known for result in source.candidate.results)]
 
 
+def compile_record(
+    *,
+    submissions: Path | None = None,
+    runs: Sequence[Path] = (),
+    store: Path | None = None,
+    released: Path | None = None,
+) -> Compiled:
+    """Gather, rank and record, without writing anything.
+
+    What is wrong with one bundle or run leaves that one out; its faults are returned.
+
+    Args:
+        submissions: folder of bundles; need not exist.
+        runs: run folders, or folders of them.
+        store: prepared store whose labels the paired tests of submissions use.
+        released: scores of the released logs (`released.json`); need not exist.
+
+    Raises:
+        UsageError: a place named in `runs` without a finished run.
+    """
+    specs = load_tasks()
+    own = gather_runs(runs)
+    bundles = Gathered()
+    if submissions is not None and submissions.is_dir():
+        bundles = gather_submissions(submissions, _label_lookup(runs, store))
+    sources = [*_without_submitted(own.sources, bundles.sources), *bundles.sources]
+    faults = [*own.faults, *bundles.faults]
+    left_out = []
+    for name in dict.fromkeys(_shown_place(fault) for fault in faults):
+        count = sum(_shown_place(fault) == name for fault in faults)
+        left_out.append(f"{name}: {count} fault{'s' if count > 1 else ''}")
+    record = build_record(sources, rank(sources, specs), specs, released=released, left_out=left_out)
+    return Compiled(record, sources, faults)
+
+
+def _shown_place(fault: Fault) -> str:
+    """The last two parts of a fault's place: the record names no folder of its maker's machine."""
+    return "/".join(Path(fault.where).parts[-2:])
+
+
 def build_leaderboard(
     out: Path,
     *,
@@ -92,37 +147,16 @@ def build_leaderboard(
 ) -> Built:
     """Build the leaderboard: one JSON of record, then Markdown, LaTeX, CSV, HTML and figures from it.
 
-    What is wrong with one bundle or run leaves that one out; its faults are returned.
-
     Args:
         out: folder to write to; files of other names in it stay as they are.
-        submissions: folder of bundles; need not exist.
-        runs: run folders, or folders of them.
-        store: prepared store whose labels the paired tests of submissions use.
-        released: scores of the released logs (`released.json`).
-
-    Raises:
-        UsageError: a place named in `runs` without a finished run.
+        submissions: as for `compile_record`.
+        runs: as for `compile_record`.
+        store: as for `compile_record`.
+        released: as for `compile_record`; by default `released/released.json` in `out`.
     """
-    specs = load_tasks()
-    own = gather_runs(runs)
-    folder = submissions if submissions is not None and submissions.is_dir() else None
-    lookup = _label_lookup(runs, store)
-    bundles = gather_submissions(folder, lookup) if folder else type(own)()
-    sources = [*_without_submitted(own.sources, bundles.sources), *bundles.sources]
-    faults = [*own.faults, *bundles.faults]
-    left_out = [
-        f"{name}: {sum(fault.where == name for fault in faults)} faults"
-        for name in dict.fromkeys(fault.where for fault in faults)
-    ]
-    record = build_record(
-        sources,
-        rank(sources, specs),
-        specs,
-        released=released if released is not None else out / "released" / "released.json",
-        left_out=left_out,
-    )
-    return Built(record, render_board(record, out, sources), faults)
+    logs = released if released is not None else out / "released" / "released.json"
+    found = compile_record(submissions=submissions, runs=runs, store=store, released=logs)
+    return Built(found.record, render_board(found.record, out, found.sources), found.faults)
 
 
 def render_board(record: Mapping[str, Any], out: Path, sources: Sequence[Source] = ()) -> list[Path]:

@@ -92,10 +92,10 @@ BOARD_VIEWS: Sequence[View] = (
 """The leaderboard's views; FedKIM Tables 3, 7, 5 and 4 and FedMeKI Tables 2 and 3 are among their rows."""
 
 
-def _view_part(view: View, sources: Sequence[Source], shorts: Mapping[str, str], released: Path) -> Collected:
+def _view_part(view: View, sources: Sequence[Source], shorts: Mapping[str, str], released: Path | None) -> Collected:
     wanted = [source.candidate for source in sources if view.methods is None or source.candidate.name in view.methods]
     parts = [collect(wanted, view.protocol, shorts)]
-    if view.released:
+    if view.released and released is not None:
         parts.append(released_rows(released, view.name, shorts))
     parts.append(published_part(view, shorts))
     return merge(parts)
@@ -168,7 +168,7 @@ def build_record(
     ranking: Ranking,
     specs: Mapping[str, TaskSpec],
     *,
-    released: Path,
+    released: Path | None = None,
     left_out: Iterable[str] = (),
 ) -> dict[str, Any]:
     """Everything the leaderboard shows, as plain values; equal inputs give equal records (no date, no host).
@@ -177,7 +177,7 @@ def build_record(
         sources: as gathered, in any order.
         ranking: of these sources.
         specs: tasks by id.
-        released: the released logs' scores, need not exist.
+        released: the released logs' scores; need not exist.
         left_out: sentences on what was given but cannot be shown.
     """
     kinds = {"own": 0, "submission": 1}
