@@ -53,9 +53,7 @@ def command() -> None:
 
 
 @command.command("ls")
-@click.option(
-    "--root", type=FOLDER, help="Folder with raw data sets; without it only the store is looked at."
-)
+@click.option("--root", type=FOLDER, help="Folder with raw data sets; without it only the store is looked at.")
 @click.option("--data", "store", default=STORE, show_default=True, type=FOLDER, help="The prepared store.")
 @json_option
 def list_data(root: Path | None, store: Path, as_json: bool) -> None:
@@ -64,24 +62,16 @@ def list_data(root: Path | None, store: Path, as_json: bool) -> None:
     from fedmeki_bench.specs import load_tasks
 
     report = survey(root, store, tasks=load_tasks())
-    click.echo(json.dumps(asdict(report), indent=1) if as_json else report.render())
+    click.echo(json.dumps(report.as_json(), indent=1) if as_json else report.render())
 
 
 @command.command("simulate")
 @click.option("--out", required=True, type=FOLDER, help="A new or empty folder, or an earlier simulation.")
-@click.option(
-    "--size", default="small", show_default=True, metavar="small|N|paper", help="Items a task, about."
-)
+@click.option("--size", default="small", show_default=True, metavar="small|N|paper", help="Items a task, about.")
 @click.option("--seed", default=0, show_default=True, type=int, help="Another seed gives other data.")
-@click.option(
-    "--sources", "names", multiple=True, metavar="SOURCE", help="Only this source; repeat or join by commas."
-)
-@click.option(
-    "--signal", type=click.FloatRange(0), help="Distance of the two classes in standard deviations."
-)
-@click.option(
-    "--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes that write."
-)
+@click.option("--sources", "names", multiple=True, metavar="SOURCE", help="Only this source; repeat or join by commas.")
+@click.option("--signal", type=click.FloatRange(0), help="Distance of the two classes in standard deviations.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes that write.")
 @json_option
 def simulate_data(
     out: Path, size: str, seed: int, names: tuple[str, ...], signal: float | None, workers: int, as_json: bool
@@ -106,9 +96,7 @@ def simulate_data(
 @click.option("--root", required=True, type=FOLDER, help="Folder with the raw data sets.")
 @click.option("--out", default=STORE, show_default=True, type=FOLDER, help="The store.")
 @tasks_option
-@click.option(
-    "--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes that decode."
-)
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes that decode.")
 @click.option(
     "--skip-corrupt",
     default=0,
@@ -145,14 +133,10 @@ def prepare_data(
 
 @command.command("audit")
 @click.option("--data", "store", default=STORE, show_default=True, type=FOLDER, help="The prepared store.")
-@click.option(
-    "--root", type=FOLDER, help="Audit what prepare would make of these raw data, from metadata alone."
-)
+@click.option("--root", type=FOLDER, help="Audit what prepare would make of these raw data, from metadata alone.")
 @tasks_option
 @scheme_option
-@click.option(
-    "--clients", default=5, show_default=True, type=click.IntRange(1), help="Clients in the label balance."
-)
+@click.option("--clients", default=5, show_default=True, type=click.IntRange(1), help="Clients in the label balance.")
 @click.option("--seed", default=0, show_default=True, type=int, help="Seed of the deal to clients.")
 @json_option
 def audit_data(
@@ -178,9 +162,7 @@ def audit_data(
         )
     else:
         with _progress() as progress:
-            report = audit(
-                PreparedStore.open(store), tasks=tasks, clients=clients, seed=seed, progress=progress
-            )
+            report = audit(PreparedStore.open(store), tasks=tasks, clients=clients, seed=seed, progress=progress)
     click.echo(json.dumps(report.as_json(), indent=1) if as_json else report.render())
     if report.forbidden:
         raise CheckFailed(

@@ -9,6 +9,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from fedmeki_bench.data._plan import TaskPlan
 from fedmeki_bench.data._records import SHARD_RECORDS, Shard, record_schema, write_shard
 from fedmeki_bench.sources import Source
@@ -23,12 +25,13 @@ def decode(plans: Mapping[str, TaskPlan], out: Path, workers: int, progress: Pro
     """Shards of every record source, in the order of their keys."""
     jobs: list[tuple[str, Path, tuple[str, ...]]] = []
     total: dict[str, int] = {}
+    schemas: dict[str, pa.Schema] = {}
     for source, (adapter, folder, keys) in _wanted(plans).items():
         total[source] = len(keys)
+        schemas[source] = record_schema(adapter.modalities)
         jobs.extend(
             (adapter.name, folder, tuple(keys[at : at + SHARD_RECORDS])) for at in range(0, len(keys), SHARD_RECORDS)
         )
-    schemas = {source: record_schema(_wanted(plans)[source][0].modalities) for source in total}
     done: dict[int, Shard] = {}
     counted: dict[str, int] = defaultdict(int)
 

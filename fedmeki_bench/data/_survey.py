@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from fedmeki_bench.data._store import PreparedStore
 from fedmeki_bench.errors import BenchError
@@ -51,6 +52,15 @@ class Survey:
 
     root: str | None
     sources: tuple[SourceStatus, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON-able content; of the missing files only their number and the first."""
+        content = asdict(self)
+        for one in content["sources"]:
+            if one["description"] is not None:
+                missing = one["description"]["missing"]
+                one["description"]["missing"] = {"records": len(missing), "first": next(iter(missing.values()), None)}
+        return content
 
     def render(self) -> str:
         """A table of what is there, then how to obtain each source."""

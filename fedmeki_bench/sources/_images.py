@@ -81,6 +81,4 @@ def resize_grey(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def _corrupt(path: Path, expected: str, found: object) -> BenchError:
-    return BenchError(
-        "a record is corrupt", where=path, expected=expected, found=found, fix="fetch the file again"
-    )
+    return BenchError("a record is corrupt", where=path, expected=expected, found=found, fix="fetch the file again")

@@ -192,9 +192,7 @@ class Adapter(ABC):
         listing = self.listing(folder, selection)
         items = [item for item in listing.items if item.repeat_of is None]
         records = sorted({item.record for item in items})
-        targets = Counter(
-            item.target if item.question is None else item.question_type or "unknown" for item in items
-        )
+        targets = Counter(item.target if item.question is None else item.question_type or "unknown" for item in items)
         return Description(
             items=len(items),
             repeats=len(listing.items) - len(items),

@@ -32,9 +32,7 @@ class Covid19Radiography(Adapter):
 
     def find(self, root: Path) -> Path | None:
         """The folder that holds `COVID/images` and `Normal/images`."""
-        return find_folder(
-            root, lambda folder: all((folder / name / "images").is_dir() for name in CLASSES), self.name
-        )
+        return find_folder(root, lambda folder: all((folder / name / "images").is_dir() for name in CLASSES), self.name)
 
     def listing(self, folder: Path, selection: Selection) -> Listing:
         """One item an image file; id and record are the path relative to the folder."""
@@ -42,9 +40,7 @@ class Covid19Radiography(Adapter):
         items, faults, other = [], [], 0
         for name, target in CLASSES.items():
             files = sorted((folder / name / "images").iterdir())
-            images = [
-                file for file in files if file.suffix.lower() == ".png" and not file.name.startswith(".")
-            ]
+            images = [file for file in files if file.suffix.lower() == ".png" and not file.name.startswith(".")]
             other += len(files) - len(images)
             if not images:
                 faults.append(Fault(str(folder / name / "images"), "", "PNG files", "none"))

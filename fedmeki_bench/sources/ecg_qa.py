@@ -45,11 +45,7 @@ class EcgQa(Adapter):
         faults: list[Fault] = []
         places: list[tuple[str, str]] = []
         other = several = 0
-        files = [
-            (split, file)
-            for split in SPLITS
-            for file in sorted((questions / QUESTIONS / split).glob("*.json"))
-        ]
+        files = [(split, file) for split in SPLITS for file in sorted((questions / QUESTIONS / split).glob("*.json"))]
         for split, file in files:
             for place, row in read_json_list(file, FIELDS):
                 if selection.attribute_type not in (None, row["attribute_type"]):
@@ -57,9 +53,7 @@ class EcgQa(Adapter):
                 elif len(row["ecg_id"]) != 1:
                     several += 1
                 elif str(row["ecg_id"][0]) not in patients:
-                    faults.append(
-                        Fault(place, "ecg_id", "a record of ptbxl_database.csv", str(row["ecg_id"][0]))
-                    )
+                    faults.append(Fault(place, "ecg_id", "a record of ptbxl_database.csv", str(row["ecg_id"][0])))
                 else:
                     places.append((place, f"{split}:{row['sample_id']}"))
                     items.append(_item(places[-1][1], row, *patients[str(row["ecg_id"][0])]))
@@ -83,16 +77,12 @@ class EcgQa(Adapter):
     def _folders(root: Path) -> tuple[Path, Path]:
         questions, ptb_xl = _questions(root), PtbXl().find(root)
         if questions is None or ptb_xl is None:
-            raise BenchError(
-                "ECG-QA needs its questions and PTB-XL's records", where=root, expected=EcgQa.layout
-            )
+            raise BenchError("ECG-QA needs its questions and PTB-XL's records", where=root, expected=EcgQa.layout)
         return questions, ptb_xl
 
 
 def _questions(root: Path) -> Path | None:
-    return find_folder(
-        root, lambda folder: any((folder / QUESTIONS / split).is_dir() for split in SPLITS), "ecg_qa"
-    )
+    return find_folder(root, lambda folder: any((folder / QUESTIONS / split).is_dir() for split in SPLITS), "ecg_qa")
 
 
 def _item(name: str, row: dict[str, object], patient: str, record: str) -> Item:

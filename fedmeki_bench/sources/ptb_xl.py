@@ -79,9 +79,7 @@ class PtbXl(Adapter):
                 patient = str(int(float(row["patient_id"])))
                 target = YES if label(row) else NO
             except (ValueError, SyntaxError) as error:
-                fault = fault or Fault(
-                    place, "patient_id, scp_codes", "a number and a dictionary", str(error)
-                )
+                fault = fault or Fault(place, "patient_id, scp_codes", "a number and a dictionary", str(error))
             if fault:
                 faults.append(fault)
                 continue
@@ -173,7 +171,5 @@ def _read_signal(path: Path) -> NDArray[np.float32]:
         raise corrupt("samples that match the header's checksums", "other samples")
     signal = record.dac().astype(np.float32).T[[names.index(lead) for lead in LEADS]]
     if not np.isfinite(signal).all():
-        raise corrupt(
-            "a value for every sample", f"{int((~np.isfinite(signal)).sum())} samples that are not a number"
-        )
+        raise corrupt("a value for every sample", f"{int((~np.isfinite(signal)).sum())} samples that are not a number")
     return np.ascontiguousarray(signal)

@@ -46,9 +46,7 @@ class RsnaPneumonia(Adapter):
 
     def find(self, root: Path) -> Path | None:
         """The folder that holds both label tables."""
-        return find_folder(
-            root, lambda folder: (folder / CLASSES).is_file() and (folder / BOXES).is_file(), self.name
-        )
+        return find_folder(root, lambda folder: (folder / CLASSES).is_file() and (folder / BOXES).is_file(), self.name)
 
     def listing(self, folder: Path, selection: Selection) -> Listing:
         """One item a row of class Lung Opacity or Normal; id, group and record are `patientId`.
@@ -56,9 +54,7 @@ class RsnaPneumonia(Adapter):
         The n-th row of an image has the id `patientId#n` and repeats the first.
         """
         rows, faults = self._rows(folder)
-        faults.extend(
-            _box_faults(folder, {name for name, word in rows if word == OPACITY}, {name for name, _ in rows})
-        )
+        faults.extend(_box_faults(folder, {name for name, word in rows if word == OPACITY}, {name for name, _ in rows}))
         raise_faults(folder, faults)
         headers = _header_table(folder)
         seen: dict[str, int] = {}
@@ -105,9 +101,7 @@ class RsnaPneumonia(Adapter):
             name, word = row["patientId"], row["class"]
             fault = path_fault(place, "patientId", name)
             if word not in classes:
-                fault = Fault(
-                    place, "class", f"one of {', '.join(classes)}", repr(word), did_you_mean(word, classes)
-                )
+                fault = Fault(place, "class", f"one of {', '.join(classes)}", repr(word), did_you_mean(word, classes))
             elif class_of.setdefault(name, word) != word:
                 fault = Fault(place, "class", f"{class_of[name]}, as in an earlier row of {name}", word)
             elif word != OPACITY and name in unboxed:

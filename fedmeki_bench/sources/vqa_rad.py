@@ -67,6 +67,4 @@ class VqaRad(Adapter):
 
 
 def _is_vqa_rad(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in FILES) and any(
-        (folder / name).is_dir() for name in IMAGE_FOLDERS
-    )
+    return all((folder / name).is_file() for name in FILES) and any((folder / name).is_dir() for name in IMAGE_FOLDERS)

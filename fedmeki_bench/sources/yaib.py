@@ -90,9 +90,7 @@ class _Yaib(Adapter):
 
     def find(self, root: Path) -> Path | None:
         """The cohort's folder: it holds the three tables, or one folder a database that does."""
-        return find_folder(
-            root, lambda folder: folder.name == self.cohort and bool(_databases(folder)), self.name
-        )
+        return find_folder(root, lambda folder: folder.name == self.cohort and bool(_databases(folder)), self.name)
 
     def listing(self, folder: Path, selection: Selection) -> Listing:
         """One item a stay; id, group and record are `<database>:<stay_id>`, the site is the database."""
@@ -117,9 +115,7 @@ class _Yaib(Adapter):
                     )
                     continue
                 key = f"{name}:{stay}"
-                items.append(
-                    Item(key, key, YES if positive else NO, key, site=name, demographics=people.get(stay, {}))
-                )
+                items.append(Item(key, key, YES if positive else NO, key, site=name, demographics=people.get(stay, {})))
         raise_faults(folder, faults)
         return Listing(tuple(items))
 
@@ -190,11 +186,7 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
         names = pq.read_schema(path).names
         raise_faults(
             path,
-            [
-                Fault(str(path), name, "a column of this name", "none")
-                for name in columns
-                if name not in names
-            ],
+            [Fault(str(path), name, "a column of this name", "none") for name in columns if name not in names],
         )
         frame: pd.DataFrame = pq.read_table(path, columns=list(columns)).to_pandas()
     except (OSError, pa.ArrowException) as error:
@@ -213,9 +205,7 @@ def _labels(place: Path) -> tuple[dict[str, bool], list[Fault]]:
     faults = []
     if frame["label"].isna().any():
         faults.append(
-            Fault(
-                str(path), "label", "a label in every row", f"{int(frame['label'].isna().sum())} rows without"
-            )
+            Fault(str(path), "label", "a label in every row", f"{int(frame['label'].isna().sum())} rows without")
         )
     elif not frame["label"].astype(float).isin([0.0, 1.0]).all():
         faults.append(Fault(str(path), "label", "0 or 1", str(sorted(frame["label"].unique())[:5])))
@@ -243,15 +233,11 @@ def _people(place: Path) -> tuple[dict[str, Mapping[str, str | float]], list[Fau
     repeated = frame["stay_id"][frame["stay_id"].duplicated()]
     if len(repeated):
         return {}, [
-            Fault(
-                str(path), "stay_id", "one row a stay", f"{len(repeated)} repeated, first {repeated.iloc[0]}"
-            )
+            Fault(str(path), "stay_id", "one row a stay", f"{len(repeated)} repeated, first {repeated.iloc[0]}")
         ]
     sex = {"male": "M", "m": "M", "female": "F", "f": "F"}
     rows = zip(frame["stay_id"], frame["age"], frame["sex"], strict=True)
-    return {
-        stay: demographics(age=_number(age), sex=sex.get(str(word).lower())) for stay, age, word in rows
-    }, []
+    return {stay: demographics(age=_number(age), sex=sex.get(str(word).lower())) for stay, age, word in rows}, []
 
 
 def _number(value: Any) -> float | None:

@@ -75,8 +75,7 @@ def test_slake_language_is_a_choice(simulated_corpus: Path) -> None:
     folder = source.find(simulated_corpus)
     assert folder is not None
     english, chinese, both = (
-        {item.id for item in source.items(folder, Selection(language=language))}
-        for language in ("en", "zh", "all")
+        {item.id for item in source.items(folder, Selection(language=language))} for language in ("en", "zh", "all")
     )
     assert english and chinese and english | chinese == both and not english & chinese
 
@@ -86,9 +85,7 @@ def test_chexpert_reads_the_column_of_the_task(simulated_corpus: Path) -> None:
     folder = source.find(simulated_corpus)
     assert folder is not None
     columns = ("Enlarged Cardiomediastinum", "Pleural Effusion", "Atelectasis")
-    targets = [
-        tuple(item.target for item in source.items(folder, Selection(column=name))) for name in columns
-    ]
+    targets = [tuple(item.target for item in source.items(folder, Selection(column=name))) for name in columns]
     assert len(set(targets)) == 3
     with pytest.raises(
         BenchError, match="Atelectases: expected a column of this name; found none; did you mean Atelectasis"
@@ -96,9 +93,7 @@ def test_chexpert_reads_the_column_of_the_task(simulated_corpus: Path) -> None:
         source.items(folder, Selection(column="Atelectases"))
 
 
-@pytest.mark.parametrize(
-    "text", ["1ES", "VES", "SVES", "VES1,alles", "2ES(2Typen)", "1Es", "VES,SVES2,alles"]
-)
+@pytest.mark.parametrize("text", ["1ES", "VES", "SVES", "VES1,alles", "2ES(2Typen)", "1Es", "VES,SVES2,alles"])
 def test_ectopic_codes(text: str) -> None:
     assert ECTOPIC.search(text)
 
@@ -133,9 +128,7 @@ class TestDicomDisplay:
         assert np.abs(dark.astype(int) + light - 255).max() <= 1
 
     def test_window(self, tmp_path: Path) -> None:
-        image = SOURCES["rsna_pneumonia"].decode(*self.write(tmp_path, WindowCenter=1024, WindowWidth=1024))[
-            "image"
-        ]
+        image = SOURCES["rsna_pneumonia"].decode(*self.write(tmp_path, WindowCenter=1024, WindowWidth=1024))["image"]
         assert (image[:, :20] == 0).all() and (image[:, 100:] == 255).all() and 110 < image[0, 56] < 145
 
     def test_compressed_and_truncated(self, tmp_path: Path) -> None:
@@ -193,9 +186,7 @@ class TestRealData:
         assert folder is not None
         targets = {Path(i.record).name: i.target for i in source.items(folder, Selection(label="abnormal"))}
         log = json.loads((realdata / "fedmeki-eval-items" / "ecg-abnormal.json").read_text())
-        wrong = [
-            row for row in log if targets[Path(row["modality_paths"]).name] not in row["answers"].lower()
-        ]
+        wrong = [row for row in log if targets[Path(row["modality_paths"]).name] not in row["answers"].lower()]
         assert len(log) == 2181 and not wrong
 
     def test_real_chest_dicoms(self, realdata: Path, tmp_path: Path) -> None:

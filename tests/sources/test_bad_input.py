@@ -230,18 +230,12 @@ class TestTables:
         source, folder = copy("ptb_xl")
         path = folder / "ptbxl_database.csv"
         edit_table(path, lambda rows: rows[4].__setitem__(0, rows[2][0]))
-        assert f"{path}:5: ecg_id: expected an id of its own (first at {path}:3)" in listing_error(
-            source, folder
-        )
+        assert f"{path}:5: ecg_id: expected an id of its own (first at {path}:3)" in listing_error(source, folder)
 
     def test_chexpert_label_that_is_none(self, copy: Copy) -> None:
         source, folder = copy("chexpert")
-        edit_table(
-            folder / "valid.csv", lambda rows: rows[1].__setitem__(rows[0].index("Atelectasis"), "yes")
-        )
-        assert "valid.csv:2: Atelectasis: expected 1, 0, -1 or nothing; found 'yes'" in listing_error(
-            source, folder
-        )
+        edit_table(folder / "valid.csv", lambda rows: rows[1].__setitem__(rows[0].index("Atelectasis"), "yes"))
+        assert "valid.csv:2: Atelectasis: expected 1, 0, -1 or nothing; found 'yes'" in listing_error(source, folder)
 
     def test_rsna_tables_that_contradict_each_other(self, copy: Copy) -> None:
         source, folder = copy("rsna_pneumonia")
@@ -252,9 +246,7 @@ class TestTables:
     def test_rsna_unknown_class(self, copy: Copy) -> None:
         source, folder = copy("rsna_pneumonia")
         edit_table(folder / "stage_2_detailed_class_info.csv", lambda rows: rows[1].__setitem__(1, "normal"))
-        assert (
-            "csv:2: class" in (message := listing_error(source, folder)) and "did you mean Normal?" in message
-        )
+        assert "csv:2: class" in (message := listing_error(source, folder)) and "did you mean Normal?" in message
 
 
 class TestQuestions:
@@ -287,9 +279,7 @@ class TestQuestions:
         path = sorted((root / "ecg-qa/ecgqa/ptbxl/template").rglob("*.json"))[0]
         rows = json.loads(path.read_text())
         noise = next(
-            number
-            for number, row in enumerate(rows)
-            if row["attribute_type"] == "noise" and len(row["ecg_id"]) == 1
+            number for number, row in enumerate(rows) if row["attribute_type"] == "noise" and len(row["ecg_id"]) == 1
         )
         rows[noise]["ecg_id"] = [999999]
         path.write_text(json.dumps(rows))
@@ -315,9 +305,7 @@ class TestStays:
     def test_stay_without_rows(self, copy: Copy) -> None:
         source, folder = copy("yaib_mortality24")
         self.change(folder, "dyn.parquet", lambda frame: frame[frame.stay_id != frame.stay_id.iloc[0]])
-        assert "expected hourly rows for every stay of outc.parquet; found none for" in listing_error(
-            source, folder
-        )
+        assert "expected hourly rows for every stay of outc.parquet; found none for" in listing_error(source, folder)
 
     def test_stay_twice(self, copy: Copy) -> None:
         source, folder = copy("yaib_mortality24")
@@ -332,9 +320,7 @@ class TestStays:
     def test_infinite_value(self, copy: Copy) -> None:
         source, folder = copy("yaib_mortality24")
         path = self.change(folder, "dyn.parquet", lambda frame: frame.assign(hr=np.inf))
-        record = next(
-            item.record for item in source.items(folder, Selection()) if item.site == path.parent.name
-        )
+        record = next(item.record for item in source.items(folder, Selection()) if item.site == path.parent.name)
         assert f"{path}: stay {record}" in decode_error(source, folder, record)
 
     def test_no_parquet(self, copy: Copy) -> None:
