@@ -67,6 +67,10 @@ def _run_folders(places: Sequence[Path]) -> Iterator[Path]:
         yield from inside
 
 
+def _run_id(run: tuple[Path, Mapping[str, Any]]) -> str:
+    return str(run[1]["run_id"])
+
+
 def _configuration(result: Mapping[str, Any]) -> str:
     """Equal for the seeds of one method and configuration."""
     names = ("method", "profile", "backbone", "foundation_model", "encoders", "protocols")
@@ -104,7 +108,9 @@ def gather_runs(places: Sequence[Path]) -> Gathered:
     for by_seed in groups.values():
         # A seed that was run twice (another commit, say) makes a second entry rather than count double.
         for turn in range(max(map(len, by_seed.values()))):
-            runs = {seed: found[turn] for seed, found in sorted(by_seed.items()) if turn < len(found)}
+            runs = {
+                seed: sorted(found, key=_run_id)[turn] for seed, found in sorted(by_seed.items()) if turn < len(found)
+            }
             gathered.sources.append(_run_source(runs, specs))
     return gathered
 

@@ -146,7 +146,8 @@ def rank(sources: Sequence[Source], specs: Mapping[str, TaskSpec]) -> Ranking:
         sources: as gathered.
         specs: tasks by id.
     """
-    sources = [source for source in sources if left_out_reason(source.candidate.first) is None]
+    shown = [source for source in sources if left_out_reason(source.candidate.first) is None]
+    sources = sorted(shown, key=lambda source: source.candidate.key)
     comparisons: list[Comparison] = []
     ranks: dict[tuple[str, str, Measure], Rank] = {}
     notes: list[str] = []

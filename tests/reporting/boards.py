@@ -121,6 +121,7 @@ def write_run(
     for task, facts in result["tasks"].items():
         spec = specs[task]
         facts |= {
+            "source": spec.source,
             "spec_hash": spec.hash,
             "spec_version": spec.version,
             "counts": {"test": n},
