@@ -1,9 +1,10 @@
 """Speed and memory of M3OE, each as a ratio against a named reference, measured side by side in one run.
 
-    python benchmarks/bench_m3oe.py [--quick] [--json] [--only KEY ...] [--threads N]
+    python benchmarks/bench_m3oe.py [--quick] [--json] [--only KEY ...] [--repeats N] [--threads N] [--clock wall|cpu]
 
-Repetitions of the two sides alternate, and a ratio is the median over pairs, so that a busy machine slows both. Where
-a ratio is measured at several widths, the worst is reported under its key and each under `details`. float32 on a CPU,
+Repetitions of the two sides alternate, and a ratio is the median over pairs, so that a busy machine slows
+both; on a very busy one, `--clock cpu` counts the process's own time instead of the wall's. Where a ratio is
+measured at several widths, the worst is reported under its key and each under `details`. float32 on a CPU,
 bfloat16 where there is a GPU.
 """
 
@@ -29,6 +30,10 @@ EXPERTS, RANK, ALPHA, DROPOUT = 12, 8, 32, 0.1
 ROWS, TOKENS = 4, 256
 WIDTHS = (2048, 4096)
 DESCRIPTIONS = {name: {"task": list(range(1, 21)), "modalities": list(range(21, 61))} for name in ("a", "b")}
+
+
+Ratios = dict[str, dict[str, float]]
+"""Key to width to ratio."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class Settings:
         repeats: pairs of a small measurement; large ones take a third as many.
         widths: of the single layers.
         tokens: in a row.
+        clock: gives seconds.
     """
 
     device: torch.device
@@ -76,36 +82,34 @@ class Settings:
     repeats: int
     widths: tuple[int, ...]
     tokens: int
+    clock: Callable[[], float]
 
     @property
     def few(self) -> int:
         """Pairs of a large measurement."""
         return max(3, self.repeats // 3)
 
-
-def paired(
-    first: Callable[[], object], second: Callable[[], object], pairs: int, device: torch.device
-) -> list[float]:
-    """Time of `first` over time of `second` for alternating calls, after one call of each to warm up."""
-
-    def seconds(run: Callable[[], object]) -> float:
-        start = time.perf_counter()
+    def seconds(self, run: Callable[[], object]) -> float:
+        """Time of one call."""
+        start = self.clock()
         run()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return time.perf_counter() - start
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return self.clock() - start
 
-    seconds(first), seconds(second)
-    ratios = []
-    for index in range(pairs):
-        # Every other pair the other way round: whoever runs second may find warmer or hotter hardware.
-        if index % 2:
-            later = seconds(second)
-            ratios.append(seconds(first) / later)
-        else:
-            earlier = seconds(first)
-            ratios.append(earlier / seconds(second))
-    return ratios
+    def ratio(self, first: Callable[[], object], second: Callable[[], object], pairs: int) -> float:
+        """Time of `first` over time of `second`: median over alternating pairs, after a call of each."""
+        self.seconds(first)
+        self.seconds(second)
+        ratios = []
+        for index in range(pairs):
+            # Every other pair the other way round: whoever runs second finds warmer or hotter hardware.
+            if index % 2:
+                later = self.seconds(second)
+                ratios.append(self.seconds(first) / later)
+            else:
+                ratios.append(self.seconds(first) / self.seconds(second))
+        return statistics.median(ratios)
 
 
 def kept_bytes(run: Callable[[], Tensor], parameters: list[Tensor]) -> int:
@@ -145,55 +149,52 @@ class EinsumExperts(nn.Module):
         return result
 
 
-def layer_ratios(settings: Settings) -> dict[str, dict[str, float]]:
+def layer_ratios(settings: Settings) -> Ratios:
     """The three ratios of one adapted layer, by width."""
+    found: Ratios = {}
+    for width in settings.widths:
+        for key, value in _layer_ratios(width, settings).items():
+            found.setdefault(key, {})[str(width)] = value
+    return found
+
+
+def _layer_ratios(width: int, settings: Settings) -> dict[str, float]:
     from peft import LoraConfig
     from peft.tuners.lora import Linear as LoraLinear
 
     from fedmeki_bench.modeling.m3oe.product import expert_product
 
-    found: dict[str, dict[str, float]] = {
-        key: {} for key in ("einsum_over_ours_time", "einsum_over_ours_memory", "ours_over_lora96_time")
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int, scale: float = 1.0) -> Tensor:
+        return (torch.randn(*shape, generator=generator) * scale).to(settings.device)
+
+    rank = EXPERTS * RANK
+    base = nn.Linear(width, width, bias=False).to(settings.device, settings.dtype).requires_grad_(False)
+    x = draw(ROWS, settings.tokens, width).to(settings.dtype).requires_grad_(True)
+    gradient = draw(ROWS, settings.tokens, width).to(settings.dtype)
+    a, b = draw(rank, width, scale=width**-0.5), draw(width, rank, scale=0.01)
+    alpha = draw(ROWS, EXPERTS).softmax(1).requires_grad_(True)
+    einsum = EinsumExperts(base, alpha, a, b)
+    config = LoraConfig(r=rank, lora_alpha=rank * ALPHA // RANK, lora_dropout=DROPOUT)
+    lora = LoraLinear(base, "default", config=config, r=rank, lora_alpha=rank * ALPHA // RANK)
+    lora.to(settings.device)
+    a.requires_grad_(True)
+    b.requires_grad_(True)
+
+    def ours(x: Tensor) -> Tensor:
+        columns = alpha.repeat_interleave(RANK, dim=1)[:, None] * (ALPHA / RANK)
+        return expert_product(base(x), x, a, b, columns, dropout=DROPOUT)
+
+    def both_ways(run: Callable[[Tensor], Any]) -> Callable[[], None]:
+        return lambda: run(x).backward(gradient)
+
+    own = [base.weight, a, b, einsum.a, einsum.b]
+    return {
+        "einsum_over_ours_time": settings.ratio(both_ways(einsum), both_ways(ours), settings.few),
+        "einsum_over_ours_memory": kept_bytes(lambda: einsum(x), own) / kept_bytes(lambda: ours(x), own),
+        "ours_over_lora96_time": settings.ratio(both_ways(ours), both_ways(lora), settings.repeats),
     }
-    for width in settings.widths:
-        generator = torch.Generator().manual_seed(0)
-
-        def draw(*shape: int, scale: float = 1.0, generator: torch.Generator = generator) -> Tensor:
-            return (torch.randn(*shape, generator=generator) * scale).to(settings.device)
-
-        base = nn.Linear(width, width, bias=False).to(settings.device, settings.dtype).requires_grad_(False)
-        x = draw(ROWS, settings.tokens, width).to(settings.dtype).requires_grad_(True)
-        gradient = draw(ROWS, settings.tokens, width).to(settings.dtype)
-        rank = EXPERTS * RANK
-        a, b = draw(rank, width, scale=width**-0.5), draw(width, rank, scale=0.01)
-        alpha = (
-            torch.rand(ROWS, EXPERTS, generator=generator).softmax(1).to(settings.device).requires_grad_(True)
-        )
-        einsum = EinsumExperts(base, alpha, a, b)
-        lora_config = LoraConfig(r=rank, lora_alpha=rank * ALPHA / RANK, lora_dropout=DROPOUT)
-        lora = LoraLinear(base, "default", config=lora_config, r=rank, lora_alpha=rank * ALPHA // RANK)
-        lora.to(settings.device)
-        a.requires_grad_(True)
-        b.requires_grad_(True)
-
-        def ours(
-            base: nn.Linear = base, x: Tensor = x, a: Tensor = a, b: Tensor = b, alpha: Tensor = alpha
-        ) -> Tensor:
-            columns = alpha.repeat_interleave(RANK, dim=1)[:, None] * (ALPHA / RANK)
-            return expert_product(base(x), x, a, b, columns, dropout=DROPOUT)
-
-        def both(run: Callable[..., Any], *inputs: Tensor, gradient: Tensor = gradient) -> None:
-            run(*inputs).backward(gradient)
-
-        name = str(width)
-        times = paired(lambda: both(einsum, x), lambda: both(ours), settings.few, settings.device)  # noqa: B023
-        found["einsum_over_ours_time"][name] = statistics.median(times)
-        frozen = [base.weight, a, b, einsum.a, einsum.b]
-        memory = kept_bytes(lambda: einsum(x), frozen) / kept_bytes(ours, frozen)  # noqa: B023
-        found["einsum_over_ours_memory"][name] = memory
-        times = paired(lambda: both(ours), lambda: both(lora, x), settings.repeats, settings.device)  # noqa: B023
-        found["ours_over_lora96_time"][name] = statistics.median(times)
-    return found
 
 
 def _block_config(width: int) -> Any:
@@ -238,25 +239,24 @@ def _fedplug_l(base: Any) -> Any:
     )
 
 
-def merged_ratios(settings: Settings) -> dict[str, dict[str, float]]:
+def merged_ratios(settings: Settings) -> Ratios:
     """Answering by one block: merged over bare, by width."""
-    found = {}
-    for width in settings.widths:
-        bare, adapted = _block(width, settings), _fedkim(_block(width, settings)).eval()
-        embeddings = torch.randn(ROWS, settings.tokens, width, device=settings.device, dtype=settings.dtype)
-        mask = torch.ones(ROWS, settings.tokens, dtype=torch.long, device=settings.device)
-        inputs = {
-            "inputs_embeds": embeddings,
-            "attention_mask": mask,
-            "logits_to_keep": 1,
-            "use_cache": False,
-        }
-        with torch.inference_mode(), adapted.base_model.merged("a"):
-            ratios = paired(
-                lambda: adapted(**inputs), lambda: bare(**inputs), settings.repeats, settings.device
-            )  # noqa: B023
-        found[str(width)] = statistics.median(ratios)
-    return {"merged_over_base_time": found}
+    return {
+        "merged_over_base_time": {str(width): _merged_ratio(width, settings) for width in settings.widths}
+    }
+
+
+def _merged_ratio(width: int, settings: Settings) -> float:
+    bare, adapted = _block(width, settings), _fedkim(_block(width, settings)).eval()
+    shape = (ROWS, settings.tokens, width)
+    inputs = {
+        "inputs_embeds": torch.randn(*shape).to(settings.device, settings.dtype),
+        "attention_mask": torch.ones(*shape[:2], dtype=torch.long, device=settings.device),
+        "logits_to_keep": 1,
+        "use_cache": False,
+    }
+    with torch.inference_mode(), adapted.base_model.merged("a"):
+        return settings.ratio(lambda: adapted(**inputs), lambda: bare(**inputs), settings.repeats)
 
 
 def _step(model: Any, settings: Settings, width: int) -> Callable[[], None]:
@@ -294,12 +294,12 @@ def _step(model: Any, settings: Settings, width: int) -> Callable[[], None]:
     return step
 
 
-def block_step_ratio(settings: Settings) -> dict[str, dict[str, float]]:
+def block_step_ratio(settings: Settings) -> Ratios:
     """A server step on one block of the 7B shapes: FedKIM over FedPlug_L."""
     fedkim = _step(_fedkim(_block(4096, settings)), settings, 4096)
     fedplug_l = _step(_fedplug_l(_block(4096, settings)), settings, 4096)
-    ratios = paired(fedkim, fedplug_l, settings.few, settings.device)
-    return {"fedkim_over_fedplug_l_block_7b": {"4096": statistics.median(ratios)}}
+    ratio = settings.ratio(fedkim, fedplug_l, settings.few)
+    return {"fedkim_over_fedplug_l_block_7b": {"4096": ratio}}
 
 
 def _smollm2(settings: Settings) -> Any:
@@ -308,16 +308,16 @@ def _smollm2(settings: Settings) -> Any:
     return load_foundation_model("smollm2-135m", device=settings.device, dtype=settings.dtype)
 
 
-def smollm2_step_ratio(settings: Settings) -> dict[str, dict[str, float]]:
+def smollm2_step_ratio(settings: Settings) -> Ratios:
     """A server step on the whole of smollm2-135m: FedKIM over FedPlug_L."""
     first, second = _smollm2(settings), _smollm2(settings)
     fedkim = _step(_fedkim(first.model), settings, first.width)
     fedplug_l = _step(_fedplug_l(second.model), settings, second.width)
-    ratios = paired(fedkim, fedplug_l, settings.few, settings.device)
-    return {"fedkim_over_fedplug_l_step": {"576": statistics.median(ratios)}}
+    ratio = settings.ratio(fedkim, fedplug_l, settings.few)
+    return {"fedkim_over_fedplug_l_step": {"576": ratio}}
 
 
-def yesno_ratio(settings: Settings) -> dict[str, dict[str, float]]:
+def yesno_ratio(settings: Settings) -> Ratios:
     """Examples answered a second: one forward pass for both answers over sampling 16 tokens as the release does."""
     foundation = _smollm2(settings)
     embeddings = (
@@ -346,11 +346,11 @@ def yesno_ratio(settings: Settings) -> dict[str, dict[str, float]]:
             pad_token_id=foundation.end(),
         )
 
-    ratios = paired(sampling, yes_no, settings.few, settings.device)
-    return {"yesno_over_sampling": {"576": statistics.median(ratios)}}
+    ratio = settings.ratio(sampling, yes_no, settings.few)
+    return {"yesno_over_sampling": {"576": ratio}}
 
 
-MEASUREMENTS: dict[Callable[[Settings], dict[str, dict[str, float]]], tuple[str, ...]] = {
+MEASUREMENTS: dict[Callable[[Settings], Ratios], tuple[str, ...]] = {
     layer_ratios: ("einsum_over_ours_time", "einsum_over_ours_memory", "ours_over_lora96_time"),
     merged_ratios: ("merged_over_base_time",),
     smollm2_step_ratio: ("fedkim_over_fedplug_l_step",),
@@ -374,6 +374,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--only", nargs="+", choices=list(BOUNDS), help="measure these keys only")
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's)")
+    parser.add_argument("--repeats", type=int, help="pairs of a small measurement (default 9, quick 5)")
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="what is timed")
     parser.add_argument("-o", "--output", type=Path, help="also write the JSON object here")
     arguments = parser.parse_args()
     if arguments.threads:
@@ -382,15 +384,18 @@ def main() -> None:
     settings = Settings(
         device=torch.device("cuda" if cuda else "cpu"),
         dtype=torch.bfloat16 if cuda else torch.float32,
-        repeats=5 if arguments.quick else 15,
+        repeats=arguments.repeats or (5 if arguments.quick else 9),
         widths=WIDTHS[:1] if arguments.quick else WIDTHS,
         tokens=128 if arguments.quick else TOKENS,
+        clock=time.perf_counter if arguments.clock == "wall" else time.process_time,
     )
-    details: dict[str, dict[str, float]] = {}
+    details: Ratios = {}
     for measure, keys in MEASUREMENTS.items():
         if not arguments.only or set(keys) & set(arguments.only):
-            print(f"measuring {', '.join(keys)}", file=sys.stderr)
-            details |= measure(settings)
+            print(f"measuring {', '.join(keys)}", file=sys.stderr, flush=True)
+            measured = measure(settings)
+            print(json.dumps(measured), file=sys.stderr, flush=True)
+            details |= measured
     values = {key: round(worst(key, by_width), 3) for key, by_width in details.items()}
     report = {
         **values,
@@ -401,6 +406,7 @@ def main() -> None:
         "setting": {
             "device": torch.cuda.get_device_name() if cuda else "cpu",
             "threads": torch.get_num_threads(),
+            "clock": arguments.clock,
             "dtype": str(settings.dtype).removeprefix("torch."),
             "rows": ROWS,
             "tokens": settings.tokens,
@@ -412,7 +418,7 @@ def main() -> None:
     print(json.dumps(report, indent=1) if arguments.json else table(details))
 
 
-def table(details: dict[str, dict[str, float]]) -> str:
+def table(details: Ratios) -> str:
     """One row a key and width: measured, wanted, met or not."""
     from tabulate import tabulate
 
