@@ -95,7 +95,7 @@ def pack(bundle: Path, *, top: str = "") -> Path:
 def score_raised(bundle: Path) -> None:
     with scores(bundle) as result:
         score = evaluation(result, "covid_detection")["scores"]["accuracy"]
-        score["value"] = score["high"] = 1.0
+        score |= {"value": score["value"] + 0.01, "low": None, "high": None}
 
 
 @mutation("FB073", sealed=True)

@@ -76,7 +76,7 @@ def test_edited_predictions_are_refused(run: Path, tmp_path: Path) -> None:
 def test_an_edited_result_is_refused(run: Path, tmp_path: Path) -> None:
     text = (run / "result.json").read_text(encoding="utf-8")
     result = json.loads(text)
-    result["evaluations"][0]["scores"]["accuracy"] |= {"value": 1.0, "high": 1.0}
+    result["evaluations"][0]["scores"]["accuracy"] |= {"value": 1.0, "low": None, "high": None}
     edit(run, result)
     with pytest.raises(BenchError, match="does not follow from its predictions"):
         bundle_runs([run], tmp_path / "bundle", authors=AUTHORS)
