@@ -301,7 +301,7 @@ class TestLosses:
 
 @pytest.mark.realdata
 def test_real_data_prepare_with_the_counts_of_their_readme(realdata: Path, tmp_path: Path) -> None:
-    report = prepare(realdata, tmp_path, tasks=load_tasks(), workers=2)
+    report = prepare(realdata, tmp_path, tasks=load_tasks())
     counts = {name: [*task.counts.values()] for name, task in report.tasks.items()}
     assert counts == {
         "covid_detection": [256, 36, 37, 36, 0],
