@@ -58,7 +58,7 @@ class Coin(Method):
 def test_a_plug_in_goes_from_its_source_to_the_leaderboard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The same way in seconds, with a plug-in that needs no language model, on four simulated tasks."""
+    """The same way in seconds, with a plug-in that needs no language model, on two simulated tasks."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "submissions" / "coin"
     folder.mkdir(parents=True)
@@ -67,7 +67,21 @@ def test_a_plug_in_goes_from_its_source_to_the_leaderboard(
     tasks = select_tasks(["EAD", "EBD"], load_tasks())
     prepare(tmp_path / "raw", tmp_path / "prepared", tasks=tasks)
     main(["methods", "test", "coin"])
-    main(["run", "--method", "coin", "--profile", "mini", "--data", "prepared", "--tasks", "EAD,EBD", "--progress", "quiet"])
+    main(
+        [
+            "run",
+            "--method",
+            "coin",
+            "--profile",
+            "mini",
+            "--data",
+            "prepared",
+            "--tasks",
+            "EAD,EBD",
+            "--progress",
+            "quiet",
+        ]
+    )
     (run,) = (tmp_path / "runs").iterdir()
     main(["submit", str(run), "--out", "submissions/coin", "--author", "Your Name"])
     main(["check", "submissions/coin", "--data", "prepared"])
