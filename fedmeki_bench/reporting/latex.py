@@ -68,8 +68,8 @@ _SHORT_KINDS = {
 LONGEST_NAME = 26
 """Characters of a name in one line."""
 
-WIDEST_SINGLE = 6
-"""Columns that still fit one column of a two-column paper; intervals count as a column of their own."""
+ONE_COLUMN, CROWDED = 50, 88
+"""Characters, as `_characters` counts them, that fit one column of a two-column paper, and both in the larger type."""
 
 
 def escape_latex(text: str) -> str:
@@ -208,6 +208,18 @@ def _notes(grid: Grid) -> list[str]:
     return [*lines, r"\end{minipage}"]
 
 
+def _characters(grid: Grid) -> int:
+    """About how wide the tabular is: the longest text of each column, in characters with the gaps between."""
+    printed = _body(grid)[0]
+    stubs = [[printed.stub[at], *(row.stub[at] for row in printed.rows)] for at in range(len(printed.stub))]
+    names = [min(LONGEST_NAME, max(map(len, texts))) for texts in stubs]
+    numbers = [
+        max(len(column.label) + 2, *(len(row.cells[at].text) + len(row.cells[at].interval) for row in printed.rows))
+        for at, column in enumerate(printed.columns)
+    ]
+    return sum(names) + sum(numbers) + len(names) + len(numbers)
+
+
 def _label(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
@@ -230,7 +242,7 @@ def render_latex(
         table: what to print.
         layout: another layout than the table's own.
         transposed: methods become rows where they are columns, and columns where they are rows.
-        wide: `table*` over both columns of a page; None decides by the number of columns.
+        wide: `table*` over both columns of a page; None decides by the width of the table.
         intervals: print each number's interval beside it.
         caption: the caption as plain text, if not the table's own; it is escaped.
         label: the label after `tab:`, if not the table's name.
@@ -238,10 +250,11 @@ def render_latex(
     if transposed:
         layout = "rows" if (layout or table.layout) == "columns" else "columns"
     grid = lay_out(table, layout=layout, intervals=intervals)
+    characters = _characters(grid) if grid.rows else 0
     if wide is None:
-        wide = len(grid.stub) + len(grid.columns) * (2 if intervals else 1) > WIDEST_SINGLE
+        wide = characters > ONE_COLUMN
     environment = "table*" if wide else "table"
-    crowded = len(grid.stub) + len(grid.columns) * (2 if intervals else 1) > WIDEST_SINGLE + 1
+    crowded = characters > (CROWDED if wide else ONE_COLUMN)
     size, gap = (r"\scriptsize", "2.5pt") if crowded else (r"\footnotesize", "4pt")
     body = _tabular(grid) if grid.rows else ["No numbers."]
     lines = [
