@@ -67,21 +67,8 @@ def test_a_plug_in_goes_from_its_source_to_the_leaderboard(
     tasks = select_tasks(["EAD", "EBD"], load_tasks())
     prepare(tmp_path / "raw", tmp_path / "prepared", tasks=tasks)
     main(["methods", "test", "coin"])
-    main(
-        [
-            "run",
-            "--method",
-            "coin",
-            "--profile",
-            "mini",
-            "--data",
-            "prepared",
-            "--tasks",
-            "EAD,EBD",
-            "--progress",
-            "quiet",
-        ]
-    )
+    chosen = ["--data", "prepared", "--tasks", "EAD,EBD", "--progress", "quiet"]
+    main(["run", "--method", "coin", "--profile", "mini", *chosen])
     (run,) = (tmp_path / "runs").iterdir()
     main(["submit", str(run), "--out", "submissions/coin", "--author", "Your Name"])
     main(["check", "submissions/coin", "--data", "prepared"])
