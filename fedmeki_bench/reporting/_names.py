@@ -83,6 +83,7 @@ PROTOCOLS = {
     "multi_task": "fine-tuning, multi-task",
     "single_task": "fine-tuning, single-task",
     "zero_shot": "zero-shot",
+    "released": "released prediction logs (their training is not recorded):",
 }
 
 

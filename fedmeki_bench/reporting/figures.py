@@ -142,7 +142,7 @@ def _radar(record: Mapping[str, Any]) -> Figure | None:
         panel.tick_params(axis="x", pad=9)
         panel.set_yticks([0.25, 0.5, 0.75, 1.0], [])
         panel.set_ylim(0, 1.02)
-        panel.set_title(BACKBONES[backbone])
+        panel.set_title(BACKBONES[backbone], y=1.14)
         panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=7.5)
     return figure
 
@@ -390,7 +390,7 @@ def write_figures(drawn: Mapping[str, tuple[str, Figure]], folder: Path) -> list
                 continue
             buffer = io.BytesIO()
             with _style():
-                drawn[name][1].savefig(buffer, format=ending, dpi=160, metadata=metadata)
+                drawn[name][1].savefig(buffer, format=ending, dpi=160, bbox_inches="tight", metadata=metadata)
             write_bytes(path, buffer.getvalue())
             files.append(path)
     return files
@@ -406,7 +406,9 @@ def figure_svg(figure: Figure, title: str, name: str) -> str:
     """
     buffer = io.StringIO()
     with _style():
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        figure.savefig(
+            buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None, "Creator": None}
+        )
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

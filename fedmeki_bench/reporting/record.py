@@ -82,7 +82,7 @@ BOARD_VIEWS: Sequence[View] = (
     View(
         "released_training",
         "Released logs",
-        "multi_task",
+        "released",
         "blocks",
         "training",
         released=True,
