@@ -75,6 +75,8 @@ DEMO_ITEMS = 80
     show_default=True,
     help="How private data are dealt to clients.",
 )
+@click.option("--deal-alpha", type=float, help="Concentration of a dirichlet or quantity deal.  [default: 0.5]")
+@click.option("--deal-field", help="Demographic field of a demographic deal, such as sex or age.")
 @click.option("--rounds", type=int, help="Communication rounds.  [default: the profile's]")
 @click.option("--clients", type=int, help="Number of clients.  [default: the profile's]")
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -89,6 +91,9 @@ DEMO_ITEMS = 80
     "--prediction-batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Speed only."
 )
 @click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time; same result.")
+@click.option(
+    "--shard", is_flag=True, help="Spread the foundation model's layers over all GPUs, if one is too small for it."
+)
 @click.option("--download", is_flag=True, help="Allow fetching the foundation model from the hub.")
 @click.option(
     "--progress", type=click.Choice(["auto", "plain", "json", "quiet"]), default="auto", show_default=True
@@ -108,9 +113,12 @@ def command(
 
     The same command continues an interrupted run, and shows the tables of a finished one. Without prepared data and
     without a profile, a small simulated corpus is made and the demo profile runs on it.
+
+    On several GPUs: accelerate launch --multi_gpu -m fedmeki_bench run ...
     """
     from fedmeki_bench.data import DEFAULT_STORE, PreparedStore
     from fedmeki_bench.methods import load_method
+    from fedmeki_bench.methods.processes import current_processes
     from fedmeki_bench.reporting import render_terminal, run_tables, write_run_tables
     from fedmeki_bench.runner.config import resolve_config
     from fedmeki_bench.runner.progress import open_display
@@ -120,7 +128,8 @@ def command(
     specs = select_tasks([name for group in names for name in group.split(",")], load_tasks())
     chosen: Any = PROTOCOLS if not protocols or "all" in protocols else protocols
     options = load_method(method, method_options(pairs)).config
-    display = open_display(progress)
+    processes = current_processes(settings["device"])
+    display = open_display(progress if processes.main else "quiet")
     try:
         place = data or DEFAULT_STORE
         if profile is None:
@@ -134,12 +143,16 @@ def command(
             **settings,
         )
         if data is None and profile == "demo" and not place.exists():
-            store = _demo_store(specs, display)
+            with processes.main_first():
+                store = _demo_store(specs, display)
         else:
             store = PreparedStore.open(place, tasks=load_tasks())
         finished = run(config, specs, store, output, display)
     finally:
         display.close()
+    processes.leave()
+    if not processes.main:
+        return
     written = write_run_tables(finished.result, finished.folder / "tables")
     for table in run_tables([finished.result]):
         click.echo(render_terminal(table))

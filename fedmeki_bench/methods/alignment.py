@@ -8,20 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from fedmeki_bench.data import Inputs
 from fedmeki_bench.errors import BenchError
-from fedmeki_bench.modeling.encoders import Encoders
 from fedmeki_bench.modeling.foundation import FoundationModel
 from fedmeki_bench.specs import TaskSpec
 
-__all__ = ["Sequences", "align", "answer_ids", "length_key", "prompt_text"]
+__all__ = ["Sequences", "TokenSource", "align", "answer_ids", "length_key", "prompt_text"]
 
 ANSWER_CUE = "\nAnswer:"
 """Ends every prompt; the answer follows after one space."""
+
+
+class TokenSource(Protocol):
+    """What turns inputs into the modalities' tokens: the encoders, or tokens they gave before."""
+
+    def encode(self, inputs: Sequence[Inputs]) -> list[Tensor]:
+        """Each input's tokens, (tokens, width), as `Encoders.encode` gives them."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ def length_key(inputs: Inputs) -> tuple[int, ...]:
 
 def align(
     foundation: FoundationModel,
-    encoders: Encoders,
+    encoders: TokenSource,
     tasks: Sequence[TaskSpec],
     inputs: Sequence[Inputs],
     answers: Sequence[Sequence[int]] | None = None,
@@ -84,7 +91,7 @@ def align(
 
     Args:
         foundation: gives the embedding layer, tokenizer and type.
-        encoders: one a modality.
+        encoders: give the modalities' tokens.
         tasks: the task of each input.
         inputs: the batch.
         answers: token ids appended to each sequence (training); none for prediction.

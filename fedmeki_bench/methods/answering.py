@@ -16,6 +16,7 @@ from torch import Tensor
 from fedmeki_bench.data import Inputs
 from fedmeki_bench.methods.alignment import Sequences, answer_ids, length_key, prompt_text
 from fedmeki_bench.methods.api import Answer
+from fedmeki_bench.methods.processes import current_processes
 from fedmeki_bench.modeling.foundation import FoundationModel
 from fedmeki_bench.specs import TaskSpec
 
@@ -33,9 +34,14 @@ def in_batches(
 ) -> list[Answer]:
     """Answer all inputs, longest first, in batches of at most `batch_size`, halved whenever memory runs out.
 
-    Longest first: a batch size that is too large fails at once, not at the end.
+    Longest first: a batch size that is too large fails at once, not at the end. Where several processes run together,
+    each answers its share of the batches and all get all answers; a batch is the same as in one process.
     """
+    processes = current_processes()
     order = sorted(range(len(inputs)), key=lambda row: length_key(inputs[row]), reverse=True)
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    # Only the very last batch may be short, so slices of a share's rows are its batches again.
+    order = [row for batch in processes.share(batches) for row in batch]
     answers: dict[int, Answer] = {}
     start = 0
     while start < len(order):
@@ -51,6 +57,7 @@ def in_batches(
         answers.update(zip(rows, found, strict=True))
         start += len(rows)
         progress("answering", start, len(order), None)
+    answers = dict(processes.gather(list(answers.items())))
     return [answers[row] for row in range(len(inputs))]
 
 

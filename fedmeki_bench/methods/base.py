@@ -16,10 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from fedmeki_bench.data import Inputs, Labelled
-from fedmeki_bench.methods.alignment import align, answer_ids, length_key, prompt_text
+from fedmeki_bench.methods.alignment import TokenSource, align, answer_ids, length_key, prompt_text
 from fedmeki_bench.methods.answering import answer_by_generation, answer_by_likelihood, in_batches
 from fedmeki_bench.methods.api import Answer, InjectionReport, Knowledge, Method, MethodContext, State
+from fedmeki_bench.methods.frozen import FrozenTokens
 from fedmeki_bench.methods.optimisation import ServerOptimiser, derived_seed, seeded
+from fedmeki_bench.methods.processes import current_processes
 from fedmeki_bench.specs import TaskSpec
 
 __all__ = ["INJECTION_OPTIONS", "FoundationInjection"]
@@ -76,11 +78,14 @@ class FoundationInjection(Method):
             # PEFT reads an attribute that transformers has renamed; nothing a user could act on.
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
             self.model = self.adapt(context)
-        self.model.to(context.device)
+        if not context.foundation.sharded:
+            # Adapters of a sharded model are already where their layers are.
+            self.model.to(context.device)
         # The encoders stay in evaluation mode in injection too: batch statistics stay the clients', and a row's tokens
         # do not depend on how the batch was cut. The language model is put in training mode for each pass (dropout).
         context.encoders.to(context.device).eval()
         self._optimiser: ServerOptimiser | None = None
+        self._frozen: FrozenTokens | None = None
         if context.training.gradient_checkpointing:
             self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
@@ -97,6 +102,7 @@ class FoundationInjection(Method):
         """Put the aggregated encoders in place, then train on the public examples of all training tasks together."""
         if knowledge.clients:
             self.context.encoders.load_state_dict(knowledge.encoder_state())
+            self._frozen = None
         pairs = [(self.context.tasks[task], one) for task in sorted(public) for one in public[task]]
         trainable = self.trainable()
         losses: list[float] = []
@@ -105,7 +111,9 @@ class FoundationInjection(Method):
             if self._optimiser is None:
                 self._optimiser = ServerOptimiser(trainable, self.context.training, len(pairs))
             self.model.train()
-            with seeded(self.context.device, self.context.seed, "injection", round_index):
+            # Each process draws its own dropout masks: the shares of a batch must not all be masked alike.
+            rank = current_processes().rank
+            with seeded(self.context.device, self.context.seed, "injection", round_index, *([rank] if rank else [])):
                 epochs, size = self.context.training.epochs, self.context.training.batch_size
                 steps = epochs * math.ceil(len(pairs) / size)
                 for epoch in range(epochs):
@@ -130,12 +138,17 @@ class FoundationInjection(Method):
             yield [pairs[row] for row in order[start : start + size]]
 
     def _losses(self, batch: Sequence[Pair]) -> Iterator[Tensor]:
-        """Losses of the micro-batches; their sum is the mean over all answer tokens of the batch, however it is cut."""
+        """Losses of the micro-batches; their sum is the mean over all answer tokens of the batch, however it is cut.
+
+        Where several processes run together, these are the micro-batches of this one's share, cut smaller if there
+        would not be one for each; all shares together sum to the same.
+        """
         batch = sorted(batch, key=lambda pair: (length_key(pair[1].inputs), pair[0].id, pair[1].inputs.id))
         answers = [self._answer_ids(task, one) for task, one in batch]
         count = sum(map(len, answers))
-        size = self.context.training.micro_batch_size
-        for start in range(0, len(batch), size):
+        processes = current_processes()
+        size = min(self.context.training.micro_batch_size, math.ceil(len(batch) / processes.count))
+        for start in processes.share(range(0, len(batch), size)):
             yield self._loss(batch[start : start + size], answers[start : start + size]) / count
 
     def _answer_ids(self, task: TaskSpec, one: Labelled) -> list[int]:
@@ -150,9 +163,7 @@ class FoundationInjection(Method):
     def _loss(self, batch: Sequence[Pair], answers: Sequence[Sequence[int]]) -> Tensor:
         """Summed cross-entropy of the answers' tokens; logits are computed at the answers only (FedKIM, Eq. 6)."""
         tasks = [task for task, _ in batch]
-        sequences = align(
-            self.context.foundation, self.context.encoders, tasks, [one.inputs for _, one in batch], answers
-        )
+        sequences = align(self.context.foundation, self._tokens(), tasks, [one.inputs for _, one in batch], answers)
         longest = max(map(len, answers))
         ignored = -100
         targets = torch.tensor(
@@ -170,6 +181,15 @@ class FoundationInjection(Method):
         return nn.functional.cross_entropy(
             logits.flatten(0, 1), targets.flatten(), ignore_index=ignored, reduction="sum"
         )
+
+    def _tokens(self) -> TokenSource:
+        """The encoders, or, where they are not trained, their tokens: kept until aggregated encoders replace them."""
+        if self.config["train_encoders"]:
+            return self.context.encoders
+        if self._frozen is None:
+            again = self.context.training.epochs > 1 or not self.federated
+            self._frozen = FrozenTokens(self.context.encoders, self.context.foundation, keep=again)
+        return self._frozen
 
     def encoders(self) -> State:
         """The encoders as they stand after injection."""
@@ -204,6 +224,7 @@ class FoundationInjection(Method):
             for name, value in state["adapter"].items():
                 parameters[name].copy_(value)
         self.context.encoders.load_state_dict(state["encoders"])
+        self._frozen = None
         if state["optimiser"] is not None:
             self._optimiser = ServerOptimiser(self.trainable(), self.context.training, state["optimiser"]["examples"])
             self._optimiser.load_state_dict(state["optimiser"])

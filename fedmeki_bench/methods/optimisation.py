@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fedmeki_bench.files import content_hash
 from fedmeki_bench.methods.api import ServerTraining
+from fedmeki_bench.methods.processes import current_processes
 
 __all__ = ["ServerOptimiser", "derived_seed", "seeded"]
 
@@ -62,12 +63,19 @@ class ServerOptimiser:
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, factor)
 
     def step(self, losses: Iterator[Tensor] | Sequence[Tensor]) -> float:
-        """One step on the sum of the micro-batches' losses (each already divided by the whole batch's count)."""
+        """One step on the sum of the micro-batches' losses (each already divided by the whole batch's count).
+
+        Where several processes run together, each brings the losses of its own micro-batches; gradients and losses are
+        summed before clipping, so the step is the one that a single process would take.
+        """
         self.optimiser.zero_grad(set_to_none=True)
         total = 0.0
         for loss in losses:
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
+        processes = current_processes()
+        processes.sum_gradients(self.parameters)
+        total = processes.sum(total)
         nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
         self.optimiser.step()
         self.schedule.step()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from fedmeki_bench.errors import BenchError, UsageError
 from fedmeki_bench.files import content_hash
 from fedmeki_bench.modeling.internlm2 import is_internlm2, load_internlm2
+from fedmeki_bench.modeling.sharding import DeviceMap, shard
 from fedmeki_bench.modeling.smollm2 import smollm2_folder
 from fedmeki_bench.modeling.tiny import build_tiny
 
@@ -43,6 +44,7 @@ class FoundationModel:
         random_weights: True for `tiny`: results must never enter a table.
         model: the `transformers` model, in eval mode, no parameter requires a gradient.
         tokenizer: its tokenizer.
+        sharded: whether its layers lie on several devices: it must not be moved, and takes its inputs on `device`.
     """
 
     name: str
@@ -50,6 +52,7 @@ class FoundationModel:
     random_weights: bool
     model: Any
     tokenizer: Any
+    sharded: bool = False
 
     @property
     def width(self) -> int:
@@ -66,6 +69,11 @@ class FoundationModel:
     def device(self) -> torch.device:
         """Where the embedding layer is."""
         return self._embedding_weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the token embeddings."""
+        return self._embedding_weight.dtype
 
     @property
     def _embedding_weight(self) -> Tensor:
@@ -110,30 +118,37 @@ def load_foundation_model(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
     download: bool = False,
+    device_map: DeviceMap | None = None,
 ) -> FoundationModel:
     """Load and freeze a foundation model.
 
     Args:
         name: a short name, a hub id, or a folder.
-        device: where to put it.
+        device: where to put it, if it is not sharded.
         dtype: of its weights; float32 on CPU, where bfloat16 is slow.
         download: allow fetching from the hub; without it only what is on this machine is used.
+        device_map: shards the model: `auto` balances whole layers over all GPUs, a mapping says where each module goes.
 
     Raises:
         UsageError: there is no such model here; says what to do.
+        BenchError: the model does not fit the GPUs together.
     """
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     revision = model_revision(name, download=download)
     model, tokenizer = _load(name, dtype, download)
-    model.to(device).eval()
+    if device_map is None:
+        model.to(device)
+    else:
+        shard(model, device_map)
+    model.eval()
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     if tokenizer.pad_token_id is None:
         # Padding is always masked, so any existing token serves; adding one would change the model.
         tokenizer.pad_token_id = tokenizer.eos_token_id
-    return FoundationModel(name, revision, name == "tiny", model, tokenizer)
+    return FoundationModel(name, revision, name == "tiny", model, tokenizer, sharded=device_map is not None)
 
 
 def model_revision(name: str, *, download: bool = False) -> str:

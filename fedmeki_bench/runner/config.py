@@ -58,6 +58,8 @@ class RunConfig:
         clients: number of clients.
         seed: of initial weights, batches and deals (the split has its own, in the spec).
         deal: how private data are dealt to clients.
+        deal_alpha: concentration of a `dirichlet` or `quantity` deal; None is the deal's default.
+        deal_field: demographic field of a `demographic` deal.
         limit: at most this many examples by part; parts without a limit are used whole.
         client: the clients' optimisation.
         server: the server's optimisation.
@@ -65,6 +67,7 @@ class RunConfig:
         device: `auto`, `cpu`, `cuda` ...: speed only.
         prediction_batch_size: speed only.
         download: whether the foundation model may be fetched from the hub.
+        shard: whether its layers are spread over all GPUs: memory only.
     """
 
     method: str
@@ -83,9 +86,12 @@ class RunConfig:
     client: ClientTraining
     server: ServerTraining
     image_weights: str | None = None
+    deal_alpha: float | None = None
+    deal_field: str | None = None
     device: str = "auto"
     prediction_batch_size: int = 8
     download: bool = field(default=False)
+    shard: bool = False
 
     def record(self) -> dict[str, Any]:
         """The whole configuration as plain values, for `run.yaml` and the result."""
@@ -96,7 +102,7 @@ class RunConfig:
     def identity(self) -> dict[str, Any]:
         """The part of the configuration that decides the answer."""
         values = self.record()
-        for name in ("device", "prediction_batch_size", "download"):
+        for name in ("device", "prediction_batch_size", "download", "shard"):
             del values[name]
         del values["server"]["micro_batch_size"], values["server"]["gradient_checkpointing"]
         return values
@@ -123,6 +129,8 @@ def resolve_config(
     backbone: Backbone = "fedavg",
     weighting: Weighting = "uniform",
     deal: DealScheme = "iid",
+    deal_alpha: float | None = None,
+    deal_field: str | None = None,
     rounds: int | None = None,
     clients: int | None = None,
     seed: int = 0,
@@ -132,6 +140,7 @@ def resolve_config(
     prediction_batch_size: int = 8,
     gradient_checkpointing: bool = False,
     download: bool = False,
+    shard: bool = False,
 ) -> RunConfig:
     """A profile with overrides applied; `limit` replaces the profile's limits of every part.
 
@@ -164,6 +173,8 @@ def resolve_config(
         clients=clients or values["clients"],
         seed=seed,
         deal=deal,
+        deal_alpha=deal_alpha,
+        deal_field=deal_field,
         limit={part: limit for part in PARTS} if limit else values["limit"],
         client=replace(client, proximal=FEDPROX_LAMBDA if backbone == "fedprox" else 0.0),
         server=server,
@@ -171,4 +182,5 @@ def resolve_config(
         device=device,
         prediction_batch_size=prediction_batch_size,
         download=download,
+        shard=shard,
     )

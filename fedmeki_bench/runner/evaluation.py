@@ -9,6 +9,7 @@ from pathlib import Path
 from fedmeki_bench.data import PreparedTask
 from fedmeki_bench.files import write_jsonl
 from fedmeki_bench.methods import Method
+from fedmeki_bench.methods.processes import current_processes
 from fedmeki_bench.runner.config import Protocol
 from fedmeki_bench.runner.training import check_answers
 from fedmeki_bench.specs import TaskSpec
@@ -40,13 +41,17 @@ def predict_task(
 ) -> None:
     """Answer these rows and write the answers; nothing is done if the file is already there (files appear whole).
 
-    The method sees inputs only: ids, modalities and questions.
+    The method sees inputs only: ids, modalities and questions. Where several processes run together, all answer and the
+    main one writes.
     """
-    if path.exists():
+    processes = current_processes()
+    if processes.agreed(path.exists()):
         return
     inputs = prepared.inputs(rows)
     answers = method.predict(spec, inputs)
     check_answers(method, spec, answers, len(inputs))
+    if not processes.main:
+        return
     lines: list[dict[str, str | float]] = []
     for one, answer in zip(inputs, answers, strict=True):
         lines.append(

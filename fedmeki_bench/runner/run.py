@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ import yaml
 
 from fedmeki_bench import __version__
 from fedmeki_bench.data import PreparedStore
-from fedmeki_bench.errors import BenchError
+from fedmeki_bench.errors import BenchError, UsageError
 from fedmeki_bench.files import content_hash, read_json, write_json, write_text
 from fedmeki_bench.methods import Method, MethodContext, load_method
 from fedmeki_bench.methods.optimisation import derived_seed
+from fedmeki_bench.methods.processes import current_processes
 from fedmeki_bench.metrics import check_meteor_resources
 from fedmeki_bench.modeling.client import LocalModel
 from fedmeki_bench.modeling.encoders import EncoderOptions, Encoders, build_encoders
@@ -24,7 +26,7 @@ from fedmeki_bench.runner.config import Protocol, RunConfig
 from fedmeki_bench.runner.dataset import RunData, gather
 from fedmeki_bench.runner.environment import StageClock, offline, pick_device, provenance, utc_now
 from fedmeki_bench.runner.evaluation import predict_task, predictions_path, write_labels
-from fedmeki_bench.runner.progress import Display, Events
+from fedmeki_bench.runner.progress import Display, Events, open_display
 from fedmeki_bench.runner.record import evaluation_record, reference_record
 from fedmeki_bench.runner.training import SELECTION, TrainingRecord, train
 from fedmeki_bench.specs import MODALITIES, TaskSpec, validate_result
@@ -45,6 +47,9 @@ def run(
 ) -> Finished:
     """Do what is left to do of a run; the same configuration on the same data continues the same folder.
 
+    Where a launcher started several processes, each calls this with the same arguments. The main process alone writes
+    and decides what is left to do; all must see the same folders.
+
     Args:
         config: the resolved configuration.
         specs: the tasks asked for.
@@ -53,20 +58,35 @@ def run(
         display: shows progress.
 
     Raises:
+        UsageError: the devices asked for do not go together.
         BenchError: data, model or method cannot do what the configuration asks; what was written stays valid.
     """
+    processes = current_processes(config.device)
+    if config.shard and processes.count > 1:
+        raise UsageError(
+            "--shard is one process driving all GPUs",
+            found=f"{processes.count} processes",
+            fix="start a single process, or leave --shard away so that each process has the whole model on its GPU",
+        )
     data = gather(config, specs, store)
     uses_model = load_method(config.method, config.method_options).uses_foundation_model
-    revision = model_revision(config.foundation_model, download=config.download) if uses_model else None
+    with processes.main_first():
+        revision = model_revision(config.foundation_model, download=config.download) if uses_model else None
     folder = out / _run_id(config, data, revision)
-    if (folder / "result.json").is_file():
+    if processes.agreed((folder / "result.json").is_file()):
         display.note(f"already finished: {folder}")
+        return Finished(folder, read_json(folder / "result.json"))
+    if not processes.main:
+        with Events.opened(Path(os.devnull), open_display("quiet")) as events, offline(config.download):
+            _Run(config, data, folder, events, revision).train_and_predict()
+        processes.wait()
         return Finished(folder, read_json(folder / "result.json"))
     write_text(folder / "run.yaml", yaml.safe_dump(config.record(), sort_keys=False))
     with Events.opened(folder / "events.jsonl", display) as events, offline(config.download):
         result = _Run(config, data, folder, events, revision).result()
     validate_result(result, str(folder / "result.json"))
     write_json(folder / "result.json", result)
+    processes.wait()
     return Finished(folder, result)
 
 
@@ -90,16 +110,23 @@ class _Run:
         self, config: RunConfig, data: RunData, folder: Path, events: Events, revision: str | None
     ) -> None:
         self.config, self.data, self.folder, self.events = config, data, folder, events
+        self.processes = current_processes(config.device)
         self.started = utc_now()
-        self.device, self.dtype = pick_device(config.device)
+        self.device, self.dtype = pick_device(self.processes.device(config.device))
         self.clock = StageClock(self.device)
         self.foundation: FoundationModel | None = None
         if revision is not None:
             events.note(f"loading the foundation model {config.foundation_model}")
             with self.clock.stage("load foundation model"):
                 self.foundation = load_foundation_model(
-                    config.foundation_model, device=self.device, dtype=self.dtype, download=config.download
+                    config.foundation_model,
+                    device=self.device,
+                    dtype=self.dtype,
+                    download=config.download,
+                    device_map="auto" if config.shard else None,
                 )
+            # Of a sharded model, everything else lives where its first layer is.
+            self.device = self.foundation.device
         self.encoder_names: dict[str, dict[str, str]] = {}
         self.trainings: list[tuple[str, list[str], TrainingRecord]] = []
         self.evaluations: list[dict[str, Any]] = []
@@ -118,9 +145,7 @@ class _Run:
             self.events.note(f"left out: {task}: {why}")
         for task, rows in self.data.tasks.items():
             write_labels(self.folder, task, rows.prepared, rows.used["test"])
-        jobs: list[tuple[Protocol, str, TaskSpec, TrainingRecord, list[float] | None]] = []
-        for name, tasks, evaluated in self._plan():
-            jobs += self._train_and_predict(name, tasks, evaluated)
+        jobs = self.train_and_predict()
         with self.clock.stage("scoring"):
             for done, (protocol, name, spec, record, router) in enumerate(jobs, start=1):
                 self.evaluations.append(
@@ -133,6 +158,13 @@ class _Run:
                 task: reference_record(self.folder, rows.spec) for task, rows in self.data.tasks.items()
             }
         return self._record(references)
+
+    def train_and_predict(self) -> list[tuple[Protocol, str, TaskSpec, TrainingRecord, list[float] | None]]:
+        """All trainings and their predictions; what is left to score. This is what several processes do together."""
+        jobs: list[tuple[Protocol, str, TaskSpec, TrainingRecord, list[float] | None]] = []
+        for name, tasks, evaluated in self._plan():
+            jobs += self._train_and_predict(name, tasks, evaluated)
+        return jobs
 
     def _plan(self) -> list[tuple[str, list[str], list[tuple[Protocol, TaskSpec]]]]:
         """Trainings: name, tasks trained, and what each is evaluated on."""
@@ -250,9 +282,16 @@ class _Run:
                 "bytes_down": sum(record.traffic.down for _, _, record in self.trainings),
                 "stages": self.clock.record(),
             },
-            "provenance": provenance(self.device, self.dtype, self.started),
+            "provenance": self._provenance(),
             "config": config.record(),
         }
+
+    def _provenance(self) -> dict[str, Any]:
+        record = provenance(self.device, self.dtype, self.started)
+        devices = self.processes.count
+        if self.foundation is not None and self.foundation.sharded:
+            devices = len({parameter.device for parameter in self.foundation.model.parameters()})
+        return record if devices == 1 else {**record, "device": f"{devices} x {record['device']}"}
 
 
 def _training_record(name: str, tasks: list[str], record: TrainingRecord) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from fedmeki_bench.errors import BenchError
 from fedmeki_bench.federation import ClientData, RoundReport, Traffic, federated_round
 from fedmeki_bench.methods import Answer, Knowledge, Method
 from fedmeki_bench.methods.optimisation import derived_seed
+from fedmeki_bench.methods.processes import current_processes
 from fedmeki_bench.metrics import read_yes_no
 from fedmeki_bench.modeling.client import LocalModel
 from fedmeki_bench.runner.checkpoint import last_complete, load_checkpoint, prune, save_checkpoint
@@ -103,6 +104,9 @@ def train(
 ) -> TrainingRecord:
     """Run all rounds, or those left after the newest checkpoint, and leave the method in its best round's state.
 
+    Where several processes run together, each repeats the clients' training for itself, and all go on with the main
+    process's outcome; injection and answering are shared out; checkpoints are the main process's.
+
     Args:
         name: the training, e.g. `multi_task`.
         data: what it may see.
@@ -114,16 +118,20 @@ def train(
         clock: measures the stages.
         device: where clients train.
     """
+    processes = current_processes()
     history: list[dict[str, Any]] = []
-    newest = last_complete(folder)
+    newest = processes.agreed(last_complete(folder))
     if newest is not None:
         history = _resume(newest, method, local)
+        # The next checkpoint may delete this one.
+        processes.wait()
         events.note(f"{name}: resumed after round {len(history)} of {config.rounds}")
     for round_index in range(len(history), config.rounds):
         report = None
         if method.federated:
             with clock.stage("clients"):
                 report = _client_round(name, data, method, local, config, round_index, events, device)
+                processes.copy_from_main(local.state_dict().values())
         knowledge = Knowledge(
             {key: value.detach().clone() for key, value in local.state_dict().items()},
             len(data.clients) if report else 0,
@@ -151,10 +159,13 @@ def train(
             development=_mean(development),
         )
         with clock.stage("checkpoint"):
-            state = {"method": method.state_dict(), "local": local.state_dict()}
-            save_checkpoint(folder / str(round_index), state, {"history": history})
-            prune(folder, {round_index, _best(history)})
-    selected = _best(history)
+            if processes.main:
+                state = {"method": method.state_dict(), "local": local.state_dict()}
+                save_checkpoint(folder / str(round_index), state, {"history": history})
+                prune(folder, {round_index, _best(history)})
+            # Nobody reads a checkpoint before it is whole.
+            processes.wait()
+    selected = processes.agreed(_best(history))
     if selected != len(history) - 1:
         state, _ = load_checkpoint(folder / str(selected))
         method.load_state_dict(state["method"])
