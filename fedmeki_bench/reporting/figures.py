@@ -21,6 +21,7 @@ from fedmeki_bench.reporting._types import Entry, Table
 from fedmeki_bench.reporting.cost import cost_points, pareto_front
 from fedmeki_bench.reporting.published import figure2_axes
 from fedmeki_bench.reporting.record import record_tables
+from fedmeki_bench.reporting.router_figure import draw_router
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -356,6 +357,7 @@ FIGURES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], Figure | None]]] 
     "curves": ("Training by round, multi-task", _curves),
     "traffic": ("Traffic", _traffic),
     "pareto": ("Cost against quality", _pareto),
+    "router": ("Router: each expert's weight against an even mixture, first routed entry", draw_router),
 }
 """File name to caption and drawing function; a function returns None where the record has nothing to draw."""
 
