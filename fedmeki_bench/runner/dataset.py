@@ -158,5 +158,13 @@ def _task_rows(config: RunConfig, spec: TaskSpec, prepared: PreparedTask) -> Tas
             )
     dealt = None
     if spec.role == "training":
-        dealt = deal(prepared, used["private"], clients=config.clients, seed=config.seed, scheme=config.deal)
+        dealt = deal(
+            prepared,
+            used["private"],
+            clients=config.clients,
+            seed=config.seed,
+            scheme=config.deal,
+            alpha=config.deal_alpha,
+            field=config.deal_field,
+        )
     return TaskRows(spec, prepared, used, dealt)

@@ -313,6 +313,18 @@ class TestProtocols:
         dealt = [row for hand in rows.deal.clients for row in hand]
         assert sorted(dealt) == sorted(rows.used["private"]) and len(dealt) == 7
 
+    def test_private_data_can_be_dealt_unevenly(self, simulated_store: Path) -> None:
+        """A Dirichlet deal reaches the run with its concentration; another one is another deal."""
+        store = PreparedStore.open(simulated_store, tasks=load_tasks())
+        hashes = set()
+        for settings in ({"deal": "iid"}, {"deal": "dirichlet"}, {"deal": "dirichlet", "deal_alpha": 100.0}):
+            config = make_config(clients=2, limit=20, **settings)
+            data = run_module.gather(config, {task: TASKS[task] for task in config.tasks}, store)
+            dealt = data.tasks["ecg_abnormal_detection"].deal
+            assert dealt is not None
+            hashes.add(dealt.hash)
+        assert len(hashes) == 3
+
     def test_the_selected_round_has_the_lowest_development_score(self, finished: Finished) -> None:
         """Chosen on development data; ties go to the earlier round."""
         for training in finished.result["trainings"]:
