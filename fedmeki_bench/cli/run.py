@@ -86,6 +86,13 @@ DEMO_ITEMS = 80
     type=click.Path(path_type=Path),
     help="timm's DeiT-tiny weights as safetensors.  [default: random]",
 )
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="Of the frozen weights; auto: bfloat16 where the GPU has it, else float32.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--prediction-batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Speed only."

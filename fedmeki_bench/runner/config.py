@@ -67,6 +67,8 @@ class RunConfig:
         device: `auto`, `cpu`, `cuda` ...: speed only.
         prediction_batch_size: speed only.
         download: whether the foundation model may be fetched from the hub.
+        dtype: of the frozen weights: `auto` (bfloat16 where the GPU has it, else float32), `float32`, `bfloat16`;
+            part of the run's id, as rounding can change an answer.
         shard: whether its layers are spread over all GPUs: memory only.
     """
 
@@ -92,6 +94,7 @@ class RunConfig:
     prediction_batch_size: int = 8
     download: bool = field(default=False)
     shard: bool = False
+    dtype: str = "auto"
 
     def record(self) -> dict[str, Any]:
         """The whole configuration as plain values, for `run.yaml` and the result."""
@@ -141,6 +144,7 @@ def resolve_config(
     gradient_checkpointing: bool = False,
     download: bool = False,
     shard: bool = False,
+    dtype: str = "auto",
 ) -> RunConfig:
     """A profile with overrides applied; `limit` replaces the profile's limits of every part.
 
@@ -183,4 +187,5 @@ def resolve_config(
         prediction_batch_size=prediction_batch_size,
         download=download,
         shard=shard,
+        dtype=dtype,
     )

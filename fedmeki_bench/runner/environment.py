@@ -34,8 +34,8 @@ RECORDED_PACKAGES = (
 )
 
 
-def pick_device(name: str) -> tuple[torch.device, torch.dtype]:
-    """Device and weight type: CUDA if there is one (`auto`), bfloat16 where the GPU has it, float32 on CPU.
+def pick_device(name: str, dtype: str = "auto") -> tuple[torch.device, torch.dtype]:
+    """Device and type of the frozen weights; `auto`: CUDA if there is one, bfloat16 where the GPU has it, else float32.
 
     Raises:
         UsageError: the device does not exist here.
@@ -48,6 +48,8 @@ def pick_device(name: str) -> tuple[torch.device, torch.dtype]:
         raise UsageError(f"unknown device {name!r}", expected="auto, cpu, cuda or cuda:N") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError("no CUDA device here", found=name, fix="use --device cpu or auto")
+    if dtype != "auto":
+        return device, {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
     half = device.type == "cuda" and torch.cuda.is_bf16_supported()
     return device, torch.bfloat16 if half else torch.float32
 

@@ -112,7 +112,7 @@ class _Run:
         self.config, self.data, self.folder, self.events = config, data, folder, events
         self.processes = current_processes(config.device)
         self.started = utc_now()
-        self.device, self.dtype = pick_device(self.processes.device(config.device))
+        self.device, self.dtype = pick_device(self.processes.device(config.device), config.dtype)
         self.clock = StageClock(self.device)
         self.foundation: FoundationModel | None = None
         if revision is not None:

@@ -213,6 +213,17 @@ class Spy(Method):
         pass
 
 
+    def test_the_type_of_the_frozen_weights_is_an_option_and_part_of_the_id(
+        self, finished: Finished, simulated_store: Path, tmp_path: Path
+    ) -> None:
+        """bfloat16 is recorded, and never mistaken for the float32 run."""
+        config = make_config("fedplug_l", tasks=("EAD",), rounds=1, protocols=("multi_task",), dtype="bfloat16")
+        again = start(simulated_store, tmp_path, config)
+        plain = start(simulated_store, tmp_path, replace(config, dtype="auto"))
+        assert again.result["provenance"]["dtype"] == "bfloat16"
+        assert plain.result["provenance"]["dtype"] == "float32" and plain.folder != again.folder
+
+
 class TestWhatAMethodNeverSees:
     @pytest.fixture
     def seen(self, simulated_store: Path, tmp_path: Path) -> list[tuple[str, Any]]:
