@@ -72,7 +72,8 @@ def test_special_characters_are_printed_as_they_are(tmp_path: Path) -> None:
 
 def test_a_hostile_name_compiles(tmp_path: Path) -> None:
     for table in run_tables([make_result(HOSTILE), make_result(r"\input{/etc/passwd}", run_id="b")]):
-        compile_latex(tmp_path, render_latex(table))
+        log = compile_latex(tmp_path, render_latex(table))
+        assert "Output written on" in log and "(/etc/passwd" not in log
 
 
 def test_the_options_do_what_they_say() -> None:

@@ -18,15 +18,15 @@ def fields(result: Any) -> set[str]:
 
 
 def test_a_built_result_is_valid_and_survives_json() -> None:
-    validate_result(json.loads(json.dumps(make_result())), "result.json")
+    assert not fields(json.loads(json.dumps(make_result())))
 
 
 def test_a_result_without_any_evaluation_is_valid() -> None:
-    validate_result(make_result(evaluations=[], missing_tasks={"covid_detection": "no data"}), "result.json")
+    assert not fields(make_result(evaluations=[], missing_tasks={"covid_detection": "no data"}))
 
 
 def test_a_run_without_a_foundation_model_is_valid() -> None:
-    validate_result(make_result("majority", foundation_model=None, trainings=[]), "result.json")
+    assert not fields(make_result("majority", foundation_model=None, trainings=[]))
 
 
 def test_every_fault_is_reported_at_once() -> None:

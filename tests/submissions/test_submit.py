@@ -125,4 +125,5 @@ def test_the_name_of_another_bundle_is_taken(tmp_path: Path) -> None:
 def test_authors_may_add_rows_to_their_method(tmp_path: Path) -> None:
     first = bundle_with_seeds(tmp_path, n=6)
     run = make_run(tmp_path / "run", n=6, backbone="fedprox")
-    bundle_runs([run], first.parent / "second", authors=["Ada Author", "Ben Author"])
+    second = bundle_runs([run], first.parent / "second", authors=["Ada Author", "Ben Author"])
+    assert check_bundle(second, others=claims_in(first.parent)).ok

@@ -155,6 +155,7 @@ def _saved(state: object) -> Any:
     buffer.seek(0)
     try:
         return torch.load(buffer, map_location="cpu", weights_only=True)
+    # The state is a plug-in's own and may fail to load in any way; every way is the same finding.
     except Exception as error:
         line = str(error).strip().splitlines()[0]
         raise Nonconformity(f"state_dict() holds something a checkpoint cannot: {line}") from error
