@@ -24,11 +24,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import fedmeki_bench.modeling  # noqa: F401 - first: lets peft and transformers import beside another torchvision
+# First: lets peft and transformers import beside another torchvision.
+from fedmeki_bench.modeling.cpu_products import float32_products
 
 EXPERTS, RANK, ALPHA, DROPOUT = 12, 8, 32, 0.1
 ROWS, TOKENS = 4, 256
 WIDTHS = (2048, 4096)
+ECG_TOKENS = 23
+"""Twelve leads and the eleven words of `ecg_abnormal_detection`."""
 DESCRIPTIONS = {name: {"task": list(range(1, 21)), "modalities": list(range(21, 61))} for name in ("a", "b")}
 
 
@@ -52,13 +55,9 @@ class Bound:
 BOUNDS = {
     "einsum_over_ours_time": Bound("one layer, forward + backward: P-fold einsum over ours", 2.0, True),
     "einsum_over_ours_memory": Bound("the same: activations kept for the backward pass", 5.0, True),
-    "ours_over_lora96_time": Bound(
-        "one layer, forward + backward: ours over PEFT's LoRA, rank 96", 1.10, False
-    ),
+    "ours_over_lora96_time": Bound("one layer, forward + backward: ours over PEFT's LoRA, rank 96", 1.10, False),
     "merged_over_base_time": Bound("one block, answering: merged over the bare model", 1.02, False),
-    "fedkim_over_fedplug_l_step": Bound(
-        "server step on smollm2-135m: FedKIM over FedPlug_L (rank 8)", 1.40, False
-    ),
+    "fedkim_over_fedplug_l_step": Bound("server step on smollm2-135m: FedKIM over FedPlug_L (rank 8)", 1.40, False),
     "fedkim_over_fedplug_l_block_7b": Bound("the same on one block of the 7B shapes", 1.15, False),
     "yesno_over_sampling": Bound("answers a second: yes/no by likelihood over sampling 16 tokens", 4.0, True),
 }
@@ -214,12 +213,7 @@ def _block(width: int, settings: Settings) -> Any:
     from transformers import LlamaForCausalLM
 
     torch.manual_seed(0)
-    return (
-        LlamaForCausalLM(_block_config(width))
-        .to(settings.device, settings.dtype)
-        .eval()
-        .requires_grad_(False)
-    )
+    return LlamaForCausalLM(_block_config(width)).to(settings.device, settings.dtype).eval().requires_grad_(False)
 
 
 def _fedkim(base: Any) -> Any:
@@ -234,16 +228,12 @@ def _fedplug_l(base: Any) -> Any:
     from peft import LoraConfig, get_peft_model
 
     targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-    return get_peft_model(
-        base, LoraConfig(r=RANK, lora_alpha=ALPHA, lora_dropout=DROPOUT, target_modules=targets)
-    )
+    return get_peft_model(base, LoraConfig(r=RANK, lora_alpha=ALPHA, lora_dropout=DROPOUT, target_modules=targets))
 
 
 def merged_ratios(settings: Settings) -> Ratios:
     """Answering by one block: merged over bare, by width."""
-    return {
-        "merged_over_base_time": {str(width): _merged_ratio(width, settings) for width in settings.widths}
-    }
+    return {"merged_over_base_time": {str(width): _merged_ratio(width, settings) for width in settings.widths}}
 
 
 def _merged_ratio(width: int, settings: Settings) -> float:
@@ -274,9 +264,7 @@ def _step(model: Any, settings: Settings, width: int) -> Callable[[], None]:
     route = getattr(model.base_model, "route", None)
 
     def forward() -> Tensor:
-        logits: Tensor = model(
-            inputs_embeds=embeddings, attention_mask=mask, logits_to_keep=3, use_cache=False
-        ).logits
+        logits: Tensor = model(inputs_embeds=embeddings, attention_mask=mask, logits_to_keep=3, use_cache=False).logits
         return F.cross_entropy(logits[:, :-1].float().flatten(0, 1), targets.flatten())
 
     def step() -> None:
@@ -318,36 +306,62 @@ def smollm2_step_ratio(settings: Settings) -> Ratios:
 
 
 def yesno_ratio(settings: Settings) -> Ratios:
-    """Examples answered a second: one forward pass for both answers over sampling 16 tokens as the release does."""
+    """Examples answered a second: one forward pass for both answers over sampling 16 tokens as the release does.
+
+    With the bare model on both sides, so that the difference is the answering alone, at the common length and at
+    that of an ECG task's prompts; and with FedKIM as each side has it: experts merged here, every expert's output
+    in full in every layer there.
+    """
     foundation = _smollm2(settings)
-    embeddings = (
-        torch.randn(ROWS, settings.tokens, foundation.width).to(settings.device, settings.dtype) * 0.1
-    )
-    mask = torch.ones(ROWS, settings.tokens, dtype=torch.long, device=settings.device)
+    release, merged = _with_einsum_experts(_smollm2(settings).model), _fedkim(_smollm2(settings).model).eval()
+    with merged.base_model.merged("a"):
+        return {
+            "yesno_over_sampling": {
+                f"576, {name}, {tokens} tokens": _yesno_ratio(foundation, theirs, ours, tokens, settings)
+                for name, theirs, ours, tokens in (
+                    ("bare model", foundation.model, foundation.model, settings.tokens),
+                    ("bare model", foundation.model, foundation.model, ECG_TOKENS),
+                    ("FedKIM", release, merged, settings.tokens),
+                )
+            }
+        }
+
+
+def _yesno_ratio(foundation: Any, theirs: Any, ours: Any, tokens: int, settings: Settings) -> float:
     answers = [foundation.tokenize(text)[0] for text in (" Yes", " No")]
+    shape = (ROWS, tokens, foundation.width)
+    inputs = {
+        "inputs_embeds": torch.randn(*shape).to(settings.device, settings.dtype) * 0.1,
+        "attention_mask": torch.ones(*shape[:2], dtype=torch.long, device=settings.device),
+    }
 
     @torch.inference_mode()
     def yes_no() -> Tensor:
-        out = foundation.model(
-            inputs_embeds=embeddings, attention_mask=mask, logits_to_keep=1, use_cache=False
-        )
-        chosen: Tensor = out.logits[:, -1].double().log_softmax(-1)[:, answers].argmax(-1)
+        logits = ours(**inputs, logits_to_keep=1, use_cache=False).logits
+        chosen: Tensor = logits[:, -1].double().log_softmax(-1)[:, answers].argmax(-1)
         return chosen
 
     @torch.inference_mode()
     def sampling() -> object:
-        return foundation.model.generate(
-            inputs_embeds=embeddings,
-            attention_mask=mask,
-            do_sample=True,
-            temperature=1.0,
-            min_new_tokens=16,
-            max_new_tokens=16,
-            pad_token_id=foundation.end(),
-        )
+        end = foundation.end()
+        lengths = {"min_new_tokens": 16, "max_new_tokens": 16}
+        return theirs.generate(**inputs, **lengths, do_sample=True, temperature=1.0, pad_token_id=end)
 
-    ratio = settings.ratio(sampling, yes_no, settings.few)
-    return {"yesno_over_sampling": {"576": ratio}}
+    return settings.ratio(sampling, yes_no, settings.few)
+
+
+def _with_einsum_experts(model: Any) -> Any:
+    """The model with experts as the release computes them in every linear layer of attention and MLP."""
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.softmax(torch.randn(1, EXPERTS, generator=generator), dim=1)
+    for parent in list(model.modules()):
+        for name, layer in list(parent.named_children()):
+            if isinstance(layer, nn.Linear) and name != "lm_head":
+                a = torch.randn(EXPERTS * RANK, layer.in_features, generator=generator) * layer.in_features**-0.5
+                b = torch.zeros(layer.out_features, EXPERTS * RANK)
+                experts = EinsumExperts(layer, weights.expand(ROWS, -1), a, b)
+                setattr(parent, name, experts.to(layer.weight.device, layer.weight.dtype))
+    return model.eval()
 
 
 MEASUREMENTS: dict[Callable[[Settings], Ratios], tuple[str, ...]] = {
@@ -367,9 +381,7 @@ def worst(key: str, by_width: dict[str, float]) -> float:
 
 def main() -> None:
     """Measure what was asked for and print it."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="width 2048 only, few repetitions, 128 tokens")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--only", nargs="+", choices=list(BOUNDS), help="measure these keys only")
@@ -390,24 +402,24 @@ def main() -> None:
         clock=time.perf_counter if arguments.clock == "wall" else time.process_time,
     )
     details: Ratios = {}
-    for measure, keys in MEASUREMENTS.items():
-        if not arguments.only or set(keys) & set(arguments.only):
-            print(f"measuring {', '.join(keys)}", file=sys.stderr, flush=True)
-            measured = measure(settings)
-            print(json.dumps(measured), file=sys.stderr, flush=True)
-            details |= measured
+    with float32_products(settings.device) as products:
+        for measure, keys in MEASUREMENTS.items():
+            if not arguments.only or set(keys) & set(arguments.only):
+                print(f"measuring {', '.join(keys)}", file=sys.stderr, flush=True)
+                measured = measure(settings)
+                print(json.dumps(measured), file=sys.stderr, flush=True)
+                details |= measured
     values = {key: round(worst(key, by_width), 3) for key, by_width in details.items()}
     report = {
         **values,
-        "details": {
-            key: {name: round(value, 3) for name, value in found.items()} for key, found in details.items()
-        },
+        "details": {key: {name: round(value, 3) for name, value in found.items()} for key, found in details.items()},
         "bounds": {key: f"{'>=' if BOUNDS[key].at_least else '<='} {BOUNDS[key].limit}" for key in values},
         "setting": {
             "device": torch.cuda.get_device_name() if cuda else "cpu",
             "threads": torch.get_num_threads(),
             "clock": arguments.clock,
             "dtype": str(settings.dtype).removeprefix("torch."),
+            "float32_products": products,
             "rows": ROWS,
             "tokens": settings.tokens,
             "torch": torch.__version__,

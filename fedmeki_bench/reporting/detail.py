@@ -100,7 +100,7 @@ def _facts(detail: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{provenance['version']}, commit {provenance['git_commit'] or 'unknown'}"
             + (" with changes" if provenance["git_dirty"] else ""),
         ),
-        ("Machine", f"{provenance['platform']}, {provenance['device']}, {provenance['dtype']}"),
+        ("Machine", _machine(provenance)),
         ("Trained parameters", _parameters(seeds[0]["cost"])),
         ("Stages", _stages(seeds[0]["cost"])),
         ("Not run", "; ".join(f"{task}: {why}" for task, why in detail["missing_tasks"].items())),
@@ -110,6 +110,11 @@ def _facts(detail: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _encoders(encoders: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}: {one['name']} ({one['weights'][:15]})" for name, one in encoders.items())
+
+
+def _machine(provenance: Mapping[str, Any]) -> str:
+    machine = f"{provenance['platform']}, {provenance['device']}, {provenance['dtype']}"
+    return f"{machine}, products by oneDNN" if provenance.get("float32_products") == "onednn" else machine
 
 
 def _parameters(cost: Mapping[str, Any]) -> str:

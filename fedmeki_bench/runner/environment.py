@@ -18,6 +18,7 @@ import torch
 
 from fedmeki_bench import __version__
 from fedmeki_bench.errors import UsageError
+from fedmeki_bench.modeling.cpu_products import ProductLibrary
 
 __all__ = ["StageClock", "offline", "pick_device", "provenance"]
 
@@ -86,13 +87,9 @@ def _git(*arguments: str) -> str | None:
     return run.stdout.strip()
 
 
-def provenance(device: torch.device, dtype: torch.dtype, started: str) -> dict[str, Any]:
-    """Versions, commit (None outside a checkout), platform, device, and times in UTC."""
-    name = (
-        torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else platform.processor() or platform.machine()
-    )
+def provenance(device: torch.device, dtype: torch.dtype, products: ProductLibrary, started: str) -> dict[str, Any]:
+    """Versions, commit (None outside a checkout), platform, device, who computed float32 products, times in UTC."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     status = _git("status", "--porcelain")
     return {
         "version": __version__,
@@ -103,6 +100,7 @@ def provenance(device: torch.device, dtype: torch.dtype, started: str) -> dict[s
         "platform": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "device": f"{device.type}: {name}",
         "dtype": str(dtype).removeprefix("torch."),
+        "float32_products": products,
         "started": started,
         "finished": utc_now(),
     }

@@ -20,6 +20,7 @@ from fedmeki_bench.methods.optimisation import derived_seed
 from fedmeki_bench.methods.processes import current_processes
 from fedmeki_bench.metrics import check_meteor_resources
 from fedmeki_bench.modeling.client import LocalModel
+from fedmeki_bench.modeling.cpu_products import ProductLibrary, float32_products
 from fedmeki_bench.modeling.encoders import EncoderOptions, Encoders, build_encoders
 from fedmeki_bench.modeling.foundation import FoundationModel, load_foundation_model, model_revision
 from fedmeki_bench.runner.config import Protocol, RunConfig
@@ -106,14 +107,13 @@ def _run_id(config: RunConfig, data: RunData, revision: str | None) -> str:
 class _Run:
     """The stages of one run, in order; holds what they share."""
 
-    def __init__(
-        self, config: RunConfig, data: RunData, folder: Path, events: Events, revision: str | None
-    ) -> None:
+    def __init__(self, config: RunConfig, data: RunData, folder: Path, events: Events, revision: str | None) -> None:
         self.config, self.data, self.folder, self.events = config, data, folder, events
         self.processes = current_processes(config.device)
         self.started = utc_now()
         self.device, self.dtype = pick_device(self.processes.device(config.device), config.dtype)
         self.clock = StageClock(self.device)
+        self.products: ProductLibrary = "default"
         self.foundation: FoundationModel | None = None
         if revision is not None:
             events.note(f"loading the foundation model {config.foundation_model}")
@@ -154,16 +154,15 @@ class _Run:
                     )
                 )
                 self.events.step("scoring", done, len(jobs), task=spec.id)
-            references = {
-                task: reference_record(self.folder, rows.spec) for task, rows in self.data.tasks.items()
-            }
+            references = {task: reference_record(self.folder, rows.spec) for task, rows in self.data.tasks.items()}
         return self._record(references)
 
     def train_and_predict(self) -> list[tuple[Protocol, str, TaskSpec, TrainingRecord, list[float] | None]]:
         """All trainings and their predictions; what is left to score. This is what several processes do together."""
         jobs: list[tuple[Protocol, str, TaskSpec, TrainingRecord, list[float] | None]] = []
-        for name, tasks, evaluated in self._plan():
-            jobs += self._train_and_predict(name, tasks, evaluated)
+        with float32_products(self.device) as self.products:
+            for name, tasks, evaluated in self._plan():
+                jobs += self._train_and_predict(name, tasks, evaluated)
         return jobs
 
     def _plan(self) -> list[tuple[str, list[str], list[tuple[Protocol, TaskSpec]]]]:
@@ -171,9 +170,7 @@ class _Run:
         training, zero_shot = self.data.training_tasks(), self.data.zero_shot_tasks()
         plan: list[tuple[str, list[str], list[tuple[Protocol, TaskSpec]]]] = []
         if "single_task" in self.config.protocols:
-            plan += [
-                (f"single_task-{task}", [task], [("single_task", spec)]) for task, spec in training.items()
-            ]
+            plan += [(f"single_task-{task}", [task], [("single_task", spec)]) for task, spec in training.items()]
         evaluated: list[tuple[Protocol, TaskSpec]] = []
         if "multi_task" in self.config.protocols:
             evaluated += [("multi_task", spec) for spec in training.values()]
@@ -275,9 +272,7 @@ class _Run:
             "references": references,
             "trainings": [_training_record(*training) for training in self.trainings],
             "cost": {
-                "trainable_parameters": dict(self.trainings[-1][2].trainable_parameters)
-                if self.trainings
-                else {},
+                "trainable_parameters": dict(self.trainings[-1][2].trainable_parameters) if self.trainings else {},
                 "bytes_up": sum(record.traffic.up for _, _, record in self.trainings),
                 "bytes_down": sum(record.traffic.down for _, _, record in self.trainings),
                 "stages": self.clock.record(),
@@ -287,7 +282,7 @@ class _Run:
         }
 
     def _provenance(self) -> dict[str, Any]:
-        record = provenance(self.device, self.dtype, self.started)
+        record = provenance(self.device, self.dtype, self.products, self.started)
         devices = self.processes.count
         if self.foundation is not None and self.foundation.sharded:
             devices = len({parameter.device for parameter in self.foundation.model.parameters()})

@@ -14,6 +14,7 @@ import torch
 from fedmeki_bench.data import Inputs, Labelled, PreparedStore
 from fedmeki_bench.errors import BenchError, UsageError
 from fedmeki_bench.methods import Answer, InjectionReport, Knowledge, Method, MethodContext
+from fedmeki_bench.modeling.cpu_products import float32_products
 from fedmeki_bench.runner import run as run_module
 from fedmeki_bench.runner.checkpoint import load_checkpoint, save_checkpoint
 from fedmeki_bench.runner.config import RunConfig, resolve_config
@@ -222,6 +223,12 @@ class Spy(Method):
         plain = start(simulated_store, tmp_path, replace(config, dtype="auto"))
         assert again.result["provenance"]["dtype"] == "bfloat16"
         assert plain.result["provenance"]["dtype"] == "float32" and plain.folder != again.folder
+
+    def test_who_computed_the_float32_products_is_recorded(self, finished: Finished) -> None:
+        """The last bits depend on it; afterwards torch is as it was."""
+        with float32_products(torch.device("cpu")) as library:
+            assert finished.result["provenance"]["float32_products"] == library
+        assert torch.get_float32_matmul_precision() == "highest"
 
 
 class TestWhatAMethodNeverSees:
