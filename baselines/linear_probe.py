@@ -118,7 +118,7 @@ class LinearProbe(FoundationInjection):
             words = (task.answer.negative or "No", task.answer.positive or "Yes")
             return [Answer(words[score > 0.5], score) for score in scores]
 
-        return in_batches(inputs, self.context.prediction_batch_size, answer, self.context.progress)
+        return in_batches(inputs, self.context, answer)
 
     def state_dict(self) -> dict[str, Any]:
         """The head, its scaling, and the encoders."""

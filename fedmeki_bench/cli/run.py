@@ -95,7 +95,9 @@ DEMO_ITEMS = 80
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
-    "--prediction-batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Speed only."
+    "--prediction-batch-size",
+    type=click.IntRange(min=1),
+    help="Speed only.  [default: 8, on a GPU what its memory allows]",
 )
 @click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time; same result.")
 @click.option(

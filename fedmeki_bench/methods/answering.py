@@ -7,56 +7,74 @@ halved when memory runs out; neither changes an answer.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor
 
 from fedmeki_bench.data import Inputs
 from fedmeki_bench.methods.alignment import Sequences, answer_ids, length_key, prompt_text
-from fedmeki_bench.methods.api import Answer
+from fedmeki_bench.methods.api import Answer, MethodContext
 from fedmeki_bench.methods.processes import current_processes
 from fedmeki_bench.modeling.foundation import FoundationModel
 from fedmeki_bench.specs import TaskSpec
 
-__all__ = ["answer_by_generation", "answer_by_likelihood", "in_batches"]
+__all__ = ["FIRST_BATCH", "answer_by_generation", "answer_by_likelihood", "in_batches"]
 
 YES_NO_TOKENS = 8
 """Longest generated answer of a yes/no task, in tokens."""
 
+FIRST_BATCH, LARGEST_BATCH = 8, 128
+"""Inputs answered at once where the size is found: at first, and at most."""
+
 
 def in_batches(
-    inputs: Sequence[Inputs],
-    batch_size: int,
-    answer: Callable[[Sequence[Inputs]], list[Answer]],
-    progress: Callable[[str, int, int, float | None], None],
+    inputs: Sequence[Inputs], context: MethodContext, answer: Callable[[Sequence[Inputs]], list[Answer]]
 ) -> list[Answer]:
-    """Answer all inputs, longest first, in batches of at most `batch_size`, halved whenever memory runs out.
+    """Answer all inputs, longest first, in batches of a size that memory allows.
 
-    Longest first: a batch size that is too large fails at once, not at the end. Where several processes run together,
-    each answers its share of the batches and all get all answers; a batch is the same as in one process.
+    The size is the context's `prediction_batch_size`, or is found: on a GPU it doubles from batch to batch, up to a
+    largest one; on a CPU, where a process that takes too much memory is ended and not told, it stays at the first.
+    When memory runs out, it is halved and stays there. Longest first: a size that is too large fails at once, not at
+    the end.
+
+    Where several processes run together, each answers its share of the inputs and all get all answers. If they share a
+    sharded model, their batches have one size and number, so that memory running out is an error.
     """
     processes = current_processes()
     order = sorted(range(len(inputs)), key=lambda row: length_key(inputs[row]), reverse=True)
-    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    # Only the very last batch may be short, so slices of a share's rows are its batches again.
-    order = [row for batch in processes.share(batches) for row in batch]
+    mine = processes.share(order)
+    collective = context.foundation_model is not None and context.foundation_model.collective
+    size = context.prediction_batch_size or FIRST_BATCH
+    grows = context.prediction_batch_size is None and context.device.type == "cuda" and not collective
     answers: dict[int, Answer] = {}
     start = 0
-    while start < len(order):
-        rows = order[start : start + batch_size]
+    while start < len(mine):
+        rows = mine[start : start + size]
+        found = None
         try:
             found = answer([inputs[row] for row in rows])
-        except torch.OutOfMemoryError:
-            if batch_size == 1:
+        except RuntimeError as error:
+            if size == 1 or collective or not should_reduce_batch_size(error):
                 raise
-            torch.cuda.empty_cache()
-            batch_size //= 2
+        if found is None:
+            # Only here, outside the handler, does nothing hold on to the failed batch's tensors any more.
+            clear_device_cache(garbage_collection=True)
+            size, grows = size // 2, False
             continue
         answers.update(zip(rows, found, strict=True))
         start += len(rows)
-        progress("answering", start, len(order), None)
+        context.progress("answering", start, len(mine), None)
+        if grows:
+            size = min(2 * size, LARGEST_BATCH)
+    if collective:
+        missing = math.ceil(processes.turns(len(order)) / size) - math.ceil(len(mine) / size)
+        for _ in range(missing):
+            # Others have one batch more, and cannot pass it through the model alone.
+            answer([inputs[row] for row in order[:1]])
     answers = dict(processes.gather(list(answers.items())))
     return [answers[row] for row in range(len(inputs))]
 
@@ -133,6 +151,8 @@ def answer_by_generation(model: Any, foundation: FoundationModel, task: TaskSpec
         num_beams=1,
         eos_token_id=foundation.end(),
         pad_token_id=foundation.tokenizer.pad_token_id,
+        # One process's answers may end before another's; both must go on passing through a shared model.
+        synced_gpus=foundation.collective,
     )
     texts = foundation.tokenizer.batch_decode(generated, skip_special_tokens=True)
     return [Answer(text.strip()) for text in texts]

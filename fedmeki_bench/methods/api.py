@@ -109,7 +109,8 @@ class MethodContext:
         training: the server's optimisation settings.
         device: where tensors live.
         seed: seed of this run; derive every random choice from it.
-        prediction_batch_size: most inputs answered at once; changes speed, never an answer.
+        prediction_batch_size: most inputs answered at once; None: `in_batches` finds out how many memory allows. It
+            changes speed, never an answer.
         progress: tell the person watching: what is being done, steps done, steps in all, the last step's loss.
     """
 
@@ -119,7 +120,7 @@ class MethodContext:
     training: ServerTraining
     device: torch.device
     seed: int
-    prediction_batch_size: int = 8
+    prediction_batch_size: int | None = None
     progress: Callable[[str, int, int, float | None], None] = lambda stage, done, total, loss: None
 
     @property

@@ -147,9 +147,15 @@ class FoundationInjection(Method):
         answers = [self._answer_ids(task, one) for task, one in batch]
         count = sum(map(len, answers))
         processes = current_processes()
-        size = min(self.context.training.micro_batch_size, math.ceil(len(batch) / processes.count))
-        for start in processes.share(range(0, len(batch), size)):
+        size = min(self.context.training.micro_batch_size, processes.turns(len(batch)))
+        starts = range(0, len(batch), size)
+        mine = processes.share(starts)
+        for start in mine:
             yield self._loss(batch[start : start + size], answers[start : start + size]) / count
+        if self.context.foundation.collective and len(mine) < processes.turns(len(starts)):
+            # Others have one more, and cannot pass it through a shared model alone: the main process's first one again,
+            # whose gradients exist anyway, with no weight.
+            yield self._loss(batch[:size], answers[:size]) * 0.0
 
     def _answer_ids(self, task: TaskSpec, one: Labelled) -> list[int]:
         words = one.target
@@ -207,7 +213,7 @@ class FoundationInjection(Method):
             return answer_by_generation(self.model, self.context.foundation, task, sequences)
 
         with self.answering_route(task):
-            return in_batches(inputs, self.context.prediction_batch_size, answer, self.context.progress)
+            return in_batches(inputs, self.context, answer)
 
     def state_dict(self) -> dict[str, Any]:
         """Adapter, encoders, and the optimiser once it has stepped."""

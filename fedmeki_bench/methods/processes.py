@@ -1,8 +1,9 @@
 """The processes that train together, one a GPU: who does which share, and how their shares become one result.
 
-A run is one process unless `accelerate launch` or `torchrun` started several. Every process holds the whole model and
-goes through the same stages in the same order; the server's micro-batches and the batches of prediction are shared out.
-All that happens together is a sum of gradients, a gathering of answers, and decisions taken over from the main process.
+A run is one process unless `accelerate launch` or `torchrun` started several. Every process holds the whole model (or,
+sharded, its part of each layer) and goes through the same stages in the same order; the server's micro-batches and the
+inputs of prediction are shared out. All that happens together is a sum of gradients, a gathering of answers, and
+decisions taken over from the main process.
 """
 
 from __future__ import annotations
@@ -69,6 +70,10 @@ class Processes:
     def share(self, sequence: Sequence[T]) -> Sequence[T]:
         """This process's share: every `count`-th element, from its own number on."""
         return sequence[self.rank :: self.count]
+
+    def turns(self, length: int) -> int:
+        """How many elements the largest share of a sequence of that length has."""
+        return -(-length // self.count)
 
     def sum(self, value: float) -> float:
         """The sum of all processes' values."""

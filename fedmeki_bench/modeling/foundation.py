@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from fedmeki_bench.errors import BenchError, UsageError
 from fedmeki_bench.files import content_hash
 from fedmeki_bench.modeling.internlm2 import is_internlm2, load_internlm2
-from fedmeki_bench.modeling.sharding import DeviceMap, shard
+from fedmeki_bench.modeling.sharding import DeviceMap, shard, shard_over_processes
 from fedmeki_bench.modeling.smollm2 import smollm2_folder
 from fedmeki_bench.modeling.tiny import build_tiny
 
@@ -45,6 +45,7 @@ class FoundationModel:
         model: the `transformers` model, in eval mode, no parameter requires a gradient.
         tokenizer: its tokenizer.
         sharded: whether its layers lie on several devices: it must not be moved, and takes its inputs on `device`.
+        collective: whether they are spread over several processes: then all must make the same number of passes.
     """
 
     name: str
@@ -53,6 +54,7 @@ class FoundationModel:
     model: Any
     tokenizer: Any
     sharded: bool = False
+    collective: bool = False
 
     @property
     def width(self) -> int:
@@ -119,6 +121,7 @@ def load_foundation_model(
     dtype: torch.dtype = torch.float32,
     download: bool = False,
     device_map: DeviceMap | None = None,
+    over_processes: bool = False,
 ) -> FoundationModel:
     """Load and freeze a foundation model.
 
@@ -128,6 +131,7 @@ def load_foundation_model(
         dtype: of its weights; float32 on CPU, where bfloat16 is slow.
         download: allow fetching from the hub; without it only what is on this machine is used.
         device_map: shards the model: `auto` balances whole layers over all GPUs, a mapping says where each module goes.
+        over_processes: shards the model over the processes of torch's process group, each of which calls this.
 
     Raises:
         UsageError: there is no such model here; says what to do.
@@ -138,17 +142,20 @@ def load_foundation_model(
     logging.disable_progress_bar()
     revision = model_revision(name, download=download)
     model, tokenizer = _load(name, dtype, download)
-    if device_map is None:
-        model.to(device)
-    else:
+    if over_processes:
+        shard_over_processes(model, device)
+    elif device_map is not None:
         shard(model, device_map)
+    else:
+        model.to(device)
     model.eval()
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     if tokenizer.pad_token_id is None:
         # Padding is always masked, so any existing token serves; adding one would change the model.
         tokenizer.pad_token_id = tokenizer.eos_token_id
-    return FoundationModel(name, revision, name == "tiny", model, tokenizer, sharded=device_map is not None)
+    sharded = over_processes or device_map is not None
+    return FoundationModel(name, revision, name == "tiny", model, tokenizer, sharded, collective=over_processes)
 
 
 def model_revision(name: str, *, download: bool = False) -> str:

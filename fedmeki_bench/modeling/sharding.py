@@ -1,6 +1,8 @@
-"""A model too large for one GPU, its layers spread over several: accelerate's device map and hooks.
+"""A model too large for one GPU, spread over several, in two ways.
 
-One process drives all GPUs; a batch passes through them one after the other, so sharding saves memory, not time.
+One process drives all GPUs: accelerate places whole layers on them, and a batch passes through them one after the
+other. That saves memory, not time. Or each GPU has a process: torch's fully sharded data parallelism gives each a part
+of every layer, and they send each other the parts of a layer when it is its turn. That saves memory and time.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import torch
 
 from fedmeki_bench.errors import BenchError, UsageError
 
-__all__ = ["DeviceMap", "shard"]
+__all__ = ["DeviceMap", "shard", "shard_over_processes"]
 
 DeviceMap = Literal["auto"] | Mapping[str, str | int | torch.device]
 """`auto`, or module name to device."""
@@ -46,6 +48,48 @@ def shard(model: Any, device_map: DeviceMap) -> None:
     dispatch_model(
         model, dict(device_map), skip_keys=getattr(model, "_skip_keys_device_placement", None), force_hooks=True
     )
+
+
+def shard_over_processes(model: Any, device: torch.device) -> None:
+    """Keep only this process's part of each decoder layer's frozen weights; embeddings and output layer stay whole.
+
+    From here on a forward pass is one of all processes together: each must make as many as the others. What is added to
+    the layers later (adapters) stays whole in every process. Each process reads the whole model into the computer's
+    memory first; no GPU ever holds it.
+
+    Args:
+        model: a loaded `transformers` model, on the CPU.
+        device: this process's.
+
+    Raises:
+        BenchError: the model does not say which of its modules are its layers.
+    """
+    from torch.distributed import get_world_size
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    kinds = set(model._no_split_modules or ())
+    layers = [module for module in model.modules() if type(module).__name__ in kinds]
+    if not layers:
+        raise BenchError(
+            "the foundation model cannot be sharded",
+            where=type(model).__name__,
+            expected="the class of its decoder layers in `_no_split_modules`",
+            found=", ".join(sorted(kinds)) or "nothing",
+        )
+    # Frozen before they are split up: the processes have no gradients of them to exchange.
+    model.requires_grad_(False)
+    inside = {parameter for layer in layers for parameter in layer.parameters()}
+    mesh = init_device_mesh(device.type, (get_world_size(),))
+    for layer in layers:
+        fully_shard(layer, mesh=mesh)
+    # The whole model only comes into it so that the layers know of each other and fetch the next one ahead of time.
+    fully_shard(model, mesh=mesh, ignored_params={one for one in model.parameters() if one not in inside})
+    model.to(device)
+    for layer in layers:
+        # Room for the whole layer is made at its first use. Made under inference mode, it could not be trained through.
+        layer.unshard()
+        layer.reshard()
 
 
 def _balanced(model: Any) -> dict[str, str | int | torch.device]:

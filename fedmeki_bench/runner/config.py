@@ -65,11 +65,11 @@ class RunConfig:
         server: the server's optimisation.
         image_weights: local file of image encoder weights; random without one.
         device: `auto`, `cpu`, `cuda` ...: speed only.
-        prediction_batch_size: speed only.
+        prediction_batch_size: speed only; None: found from what memory allows.
         download: whether the foundation model may be fetched from the hub.
         dtype: of the frozen weights: `auto` (bfloat16 where the GPU has it, else float32), `float32`, `bfloat16`;
             part of the run's id, as rounding can change an answer.
-        shard: whether its layers are spread over all GPUs: memory only.
+        shard: whether its layers are spread over all GPUs or processes: memory only.
     """
 
     method: str
@@ -91,7 +91,7 @@ class RunConfig:
     deal_alpha: float | None = None
     deal_field: str | None = None
     device: str = "auto"
-    prediction_batch_size: int = 8
+    prediction_batch_size: int | None = None
     download: bool = field(default=False)
     shard: bool = False
     dtype: str = "auto"
@@ -140,7 +140,7 @@ def resolve_config(
     limit: int | None = None,
     image_weights: Path | None = None,
     device: str = "auto",
-    prediction_batch_size: int = 8,
+    prediction_batch_size: int | None = None,
     gradient_checkpointing: bool = False,
     download: bool = False,
     shard: bool = False,

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from fedmeki_bench.errors import UsageError
 from fedmeki_bench.federation import state_bytes
 from fedmeki_bench.methods import MethodContext
+from fedmeki_bench.methods.answering import FIRST_BATCH
 from fedmeki_bench.methods.base import FoundationInjection
 from fedmeki_bench.methods.registry import load_method
 from fedmeki_bench.modeling.client import LocalModel
@@ -343,7 +344,7 @@ class _Planner:
 
     def _cache(self) -> int:
         shape = foundation_config(self.config.foundation_model)
-        rows = self.config.prediction_batch_size
+        rows = self.config.prediction_batch_size or FIRST_BATCH
         longest = max(self._tokens(spec) + (spec.answer.max_new_tokens or 0) for spec in self.specs.values())
         heads = getattr(shape, "num_key_value_heads", shape.num_attention_heads)
         dim = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
@@ -357,6 +358,7 @@ ASSUMPTIONS = (
     f"A prompt has one token for {CHARACTERS_PER_TOKEN} characters, a question {QUESTION_TOKENS} tokens, "
     f"a sepsis stay {LONGEST_STAY} hours.",
     "Attention keeps its scores, as without a fused kernel: activations are an upper bound.",
+    f"Answers are given {FIRST_BATCH} at a time; on a GPU a run then grows its batches into what memory is left.",
     "Memory leaves out the allocator's reserve and the libraries' own.",
     "Time is operations over throughput: data loading, transfers and optimiser steps come on top.",
 )

@@ -13,7 +13,7 @@ import yaml
 
 from fedmeki_bench import __version__
 from fedmeki_bench.data import PreparedStore
-from fedmeki_bench.errors import BenchError, UsageError
+from fedmeki_bench.errors import BenchError
 from fedmeki_bench.files import content_hash, read_json, write_json, write_text
 from fedmeki_bench.methods import Method, MethodContext, load_method
 from fedmeki_bench.methods.optimisation import derived_seed
@@ -63,12 +63,6 @@ def run(
         BenchError: data, model or method cannot do what the configuration asks; what was written stays valid.
     """
     processes = current_processes(config.device)
-    if config.shard and processes.count > 1:
-        raise UsageError(
-            "--shard is one process driving all GPUs",
-            found=f"{processes.count} processes",
-            fix="start a single process, or leave --shard away so that each process has the whole model on its GPU",
-        )
     data = gather(config, specs, store)
     uses_model = load_method(config.method, config.method_options).uses_foundation_model
     with processes.main_first():
@@ -123,7 +117,8 @@ class _Run:
                     device=self.device,
                     dtype=self.dtype,
                     download=config.download,
-                    device_map="auto" if config.shard else None,
+                    device_map="auto" if config.shard and self.processes.count == 1 else None,
+                    over_processes=config.shard and self.processes.count > 1,
                 )
             # Of a sharded model, everything else lives where its first layer is.
             self.device = self.foundation.device
@@ -284,7 +279,7 @@ class _Run:
     def _provenance(self) -> dict[str, Any]:
         record = provenance(self.device, self.dtype, self.products, self.started)
         devices = self.processes.count
-        if self.foundation is not None and self.foundation.sharded:
+        if self.foundation is not None and self.foundation.sharded and not self.foundation.collective:
             devices = len({parameter.device for parameter in self.foundation.model.parameters()})
         return record if devices == 1 else {**record, "device": f"{devices} x {record['device']}"}
 

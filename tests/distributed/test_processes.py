@@ -13,7 +13,7 @@ import torch
 from fedmeki_bench.errors import UsageError
 from fedmeki_bench.methods.processes import Processes, current_processes
 from fedmeki_bench.specs import validate_result
-from tests.distributed.worker import config, launch, start, train_and_answer, whole_run
+from tests.distributed.worker import SHARDED_METHODS, config, launch, start, train_and_answer, whole_run
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +53,7 @@ class TestTwoProcesses:
     ) -> None:
         """All of them in each process, in order; the same words, scores to 1e-5."""
         for report in reports:
-            for task, expected in alone["answers"].items():
-                assert [text for text, _ in report["answers"][task]] == [text for text, _ in expected]
-                for (_, score), (_, wanted) in zip(report["answers"][task], expected, strict=True):
-                    assert score == (None if wanted is None else pytest.approx(wanted, abs=1e-5))
+            assert_same_answers(report["answers"], alone["answers"])
 
     def test_a_whole_run_gives_the_predictions_of_one_process_and_is_written_once(
         self, reports: list[dict[str, Any]], folder: Path, simulated_store: Path, tmp_path: Path
@@ -70,12 +67,7 @@ class TestTwoProcesses:
         validate_result(result, "result")
         assert result["provenance"]["device"].startswith("2 x cpu")
         assert [report["result"] for report in reports] == [result["cost"]["trainable_parameters"]] * 2
-        for path in sorted((alone.folder / "predictions").rglob("*.jsonl")):
-            lines = [json.loads(line) for line in path.read_text().splitlines()]
-            others = (together / path.relative_to(alone.folder)).read_text().splitlines()
-            for wanted, found in zip(lines, map(json.loads, others), strict=True):
-                assert found | {"score": 0} == wanted | {"score": 0}
-                assert found.get("score", 0) == pytest.approx(wanted.get("score", 0), abs=1e-5)
+        assert_same_predictions(together, alone.folder)
 
     def test_gradients_are_summed_and_one_that_nobody_has_stays_absent(
         self, reports: list[dict[str, Any]]
@@ -92,9 +84,80 @@ class TestTwoProcesses:
             assert (report["gathered"], report["summed"]) == ([0, 1, 1], 4.0)
             assert report["agreed"] == "said by 0"
 
-    def test_sharding_with_several_processes_is_a_usage_error(self, reports: list[dict[str, Any]]) -> None:
-        """Each would want all GPUs."""
-        assert all("--shard is one process driving all GPUs" in report["refused"] for report in reports)
+
+class TestShardedModel:
+    """Each of the two processes holds a part of every layer; they must take every pass through it together."""
+
+    @pytest.fixture(scope="class")
+    def alone(self) -> dict[str, dict[str, Any]]:
+        return {name: train_and_answer(name) for name in SHARDED_METHODS}
+
+    def test_each_process_keeps_half_of_every_layer(self, reports: list[dict[str, Any]]) -> None:
+        """Embeddings, the last norm and the output layer are whole in both."""
+        for report in reports:
+            layers = {name: share for name, share in report["kept"].items() if ".layers." in name}
+            assert layers and set(layers.values()) == {0.5}
+            assert {share for name, share in report["kept"].items() if name not in layers} == {1.0}
+
+    @pytest.mark.parametrize("name", SHARDED_METHODS)
+    def test_losses_and_weights_are_those_of_the_whole_model(
+        self, reports: list[dict[str, Any]], alone: dict[str, dict[str, Any]], name: str
+    ) -> None:
+        """Also where answers were given before training, and where one process has a micro-batch more."""
+        for report in reports:
+            found, wanted = report["sharded"][name], alone[name]
+            assert found["losses"] == pytest.approx(wanted["losses"], rel=1e-5)
+            for part in ("adapter", "encoders"):
+                assert found[part].keys() == wanted[part].keys()
+                for key, value in wanted[part].items():
+                    torch.testing.assert_close(found[part][key], value, rtol=1e-5, atol=1e-5)
+
+    @pytest.mark.parametrize("name", SHARDED_METHODS)
+    def test_answers_are_those_of_the_whole_model(
+        self, reports: list[dict[str, Any]], alone: dict[str, dict[str, Any]], name: str
+    ) -> None:
+        """By likelihood and by decoding, whose answers end at different steps; FedKIM folds its experts beside."""
+        for report in reports:
+            assert_same_answers(report["sharded"][name]["answers"], alone[name]["answers"])
+
+    def test_a_whole_run_differs_in_nothing_but_rounding(
+        self, reports: list[dict[str, Any]], folder: Path
+    ) -> None:
+        """Same id: sharding is no part of it."""
+        assert {report["sharded_run"] for report in reports} == {reports[0]["again"]}
+        run = folder / "sharded" / reports[0]["again"]
+        assert_same_predictions(run, folder / "runs" / run.name)
+        result = json.loads((run / "result.json").read_text())
+        assert result["provenance"]["device"].startswith("2 x cpu")
+
+    def test_merging_into_the_weights_is_refused_by_name(self, reports: list[dict[str, Any]]) -> None:
+        """No process has a whole weight to merge into."""
+        for report in reports:
+            assert "experts cannot be merged into a sharded layer" in report["merge"]
+            assert "model.layers.0.self_attn.q_proj" in report["merge"]
+
+
+Answers = dict[str, list[tuple[str, float | None]]]
+
+
+def assert_same_answers(found: Answers, wanted: Answers) -> None:
+    """The same words, scores to 1e-5."""
+    assert found.keys() == wanted.keys()
+    for task, expected in wanted.items():
+        assert [text for text, _ in found[task]] == [text for text, _ in expected]
+        for (_, score), (_, other) in zip(found[task], expected, strict=True):
+            assert score == (None if other is None else pytest.approx(other, abs=1e-5))
+
+
+def assert_same_predictions(run: Path, other: Path) -> None:
+    """The same files of predictions, the same lines, scores to 1e-5."""
+    assert _files(run) == _files(other)
+    for path in sorted((other / "predictions").rglob("*.jsonl")):
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        others = (run / path.relative_to(other)).read_text().splitlines()
+        for wanted, found in zip(lines, map(json.loads, others), strict=True):
+            assert found | {"score": 0} == wanted | {"score": 0}
+            assert found.get("score", 0) == pytest.approx(wanted.get("score", 0), abs=1e-5)
 
 
 def _files(run: Path) -> list[str]:

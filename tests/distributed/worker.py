@@ -14,30 +14,65 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.distributed.tensor import DTensor
 
 from fedmeki_bench.data import PreparedStore
-from fedmeki_bench.errors import UsageError
+from fedmeki_bench.errors import BenchError
+from fedmeki_bench.methods.base import FoundationInjection
 from fedmeki_bench.methods.processes import current_processes
+from fedmeki_bench.modeling.foundation import FoundationModel, load_foundation_model
 from fedmeki_bench.runner.config import RunConfig, resolve_config
 from fedmeki_bench.runner.progress import open_display
 from fedmeki_bench.runner.run import Finished, run
 from fedmeki_bench.specs import load_tasks, select_tasks
 from tests.examples import TASKS, make_examples, make_inputs, make_method, no_knowledge
 
+SHARDED_METHODS = ("fedkim", "fedplug_l", "fedplug")
 SIGNAL, CLINICAL, TEXT = "ecg_abnormal_detection", "mortality_prediction", "signal_noise_clarification"
 
 
-def train_and_answer() -> dict[str, Any]:
-    """Two rounds of FedKIM without dropout, and answers of both kinds; batches of 4, so that the last one is short."""
-    method = make_method("fedkim", [SIGNAL, CLINICAL], options={"dropout": 0.0}, prediction_batch_size=3)
+def train_and_answer(name: str = "fedkim", foundation: FoundationModel | None = None) -> dict[str, Any]:
+    """Two rounds without dropout, and answers of both kinds; batches of 4, so that the last one is short."""
+    options = {} if name == "fedplug" else {"dropout": 0.0}
+    method = make_method(
+        name, [SIGNAL, CLINICAL], foundation=foundation, options=options, prediction_batch_size=3
+    )
     public = {SIGNAL: make_examples(SIGNAL, 6), CLINICAL: make_examples(CLINICAL, 4)}
+    # Answers come first, as in a run that is continued after an interruption.
+    method.predict(TASKS[SIGNAL], [make_inputs(SIGNAL, number) for number in range(3)])
     losses = [loss for number in range(2) for loss in method.inject(no_knowledge(), public, number).losses]
     answers = {}
     for task in (SIGNAL, TEXT):
         found = method.predict(TASKS[task], [make_inputs(task, number) for number in range(8)])
         answers[task] = [(one.text, one.score) for one in found]
     state = method.state_dict()
+    method.close()
     return {"losses": losses, "adapter": state["adapter"], "encoders": state["encoders"], "answers": answers}
+
+
+def sharded() -> FoundationModel:
+    """The tiny model, each process with its part of the layers."""
+    return load_foundation_model("tiny", device=torch.device("cpu"), over_processes=True)
+
+
+def kept_shares(foundation: FoundationModel) -> dict[str, float]:
+    """Which part of the numbers of each frozen weight this process holds."""
+    shares = {}
+    for name, weight in foundation.model.named_parameters():
+        here = weight.to_local() if isinstance(weight, DTensor) else weight
+        shares[name] = here.numel() / weight.numel()
+    return shares
+
+
+def refused_merge(foundation: FoundationModel) -> str:
+    """The error of adding experts to weights of which no process has all."""
+    method = make_method("fedkim", [SIGNAL], foundation=foundation)
+    assert isinstance(method, FoundationInjection)
+    try:
+        method.model.merge_adapter(task=SIGNAL)
+    except BenchError as error:
+        return str(error)
+    return "not refused"
 
 
 def whole_run(store: Path, out: Path) -> Finished:
@@ -102,10 +137,10 @@ def main(folder: Path, store: Path) -> None:
         weights[1].grad = torch.ones(2)
     processes.sum_gradients(weights)
     report["gradients"] = [None if one.grad is None else one.grad.tolist() for one in weights]
-    try:
-        start(config(shard=True), store, folder / "refused")
-    except UsageError as error:
-        report["refused"] = str(error)
+    report["sharded"] = {name: train_and_answer(name, sharded()) for name in SHARDED_METHODS}
+    report["kept"] = kept_shares(sharded())
+    report["merge"] = refused_merge(sharded())
+    report["sharded_run"] = start(config(shard=True), store, folder / "sharded").folder.name
     report["result"] = dict(whole_run(store, folder / "runs").result["cost"]["trainable_parameters"])
     # A second time: the run is finished, and all processes must see that alike.
     report["again"] = whole_run(store, folder / "runs").folder.name

@@ -10,6 +10,7 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer, _get_in_out_features, check_adapters_to_merge
 from peft.utils.quantization_utils import resolve_quantization_backend
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
@@ -157,8 +158,8 @@ class M3OELayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         """Fold the routed task's experts into the weight; the original tensor is kept and put back later.
 
         Raises:
-            BenchError: the layer is quantised, no single task is routed, or (safe_merge) the merged weight
-                is not finite.
+            BenchError: the layer is quantised or sharded over processes, no single task is routed, or
+                (safe_merge) the merged weight is not finite.
         """
         for adapter in check_adapters_to_merge(self, adapter_names):
             if adapter not in self.m3oe_A:
@@ -176,11 +177,18 @@ class M3OELayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             self._base_weight.data = merged
             self.merged_adapters.append(adapter)
 
-    def check_mergeable(self) -> None:
-        """Raise a BenchError if the layer is quantised."""
+    @property
+    def obstacle(self) -> str | None:
+        """Why nothing can be added to the layer's weight: `quantised`, or `sharded` over processes; None if it can."""
         if self.quantization_backend is not None:
+            return "quantised"
+        return "sharded" if isinstance(self._base_weight, DTensor) else None
+
+    def check_mergeable(self) -> None:
+        """Raise a BenchError if the layer is quantised or sharded over processes."""
+        if self.obstacle is not None:
             raise BenchError(
-                "experts cannot be merged into a quantised layer",
+                f"experts cannot be merged into a {self.obstacle} layer",
                 where=self.name,
                 found=type(self.base_layer).__name__,
                 fix='use `merged(task, into="pair")`, which leaves the weight alone',

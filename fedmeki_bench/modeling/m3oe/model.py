@@ -247,14 +247,14 @@ class M3OEModel(BaseTuner):  # type: ignore[misc]
             into: `weights` adds them to the weights and keeps the originals aside, a second copy of the
                 adapted weights for as long as the block lasts, put back bit for bit; `pair` leaves the
                 weights alone and folds the router's weights into B, rank P r beside each layer; `auto`
-                takes the weights unless a layer is quantised.
+                takes the weights unless a layer is quantised or sharded over processes.
         """
         layers = list(self.layers().values())
         if any(layer.merged or layer.is_folded for layer in layers):
             raise UsageError("experts are merged already", fix="unmerge them before merging another task")
-        quantised = any(layer.quantization_backend is not None for layer in layers)
+        untouchable = any(layer.obstacle for layer in layers)
         undo: Callable[[M3OELayer], None]
-        if into == "pair" or (into == "auto" and quantised):
+        if into == "pair" or (into == "auto" and untouchable):
             with self._gate_for(task):
                 for layer in layers:
                     for adapter in self.active_adapters:
