@@ -387,17 +387,6 @@ class TestBadInput:
         with pytest.raises(BenchError, match="q_proj"), model.base_model.route("ecg"):
             model.base_model.layers()["model.layers.0.self_attn.q_proj"](embeddings)
 
-    def test_a_quantised_layer_is_not_merged_but_paired(self):
-        model = adapted()
-        layers = model.base_model.layers()
-        name = list(layers)[4]
-        layers[name].quantization_backend = object()
-        with pytest.raises(BenchError, match=name):
-            model.merge_and_unload(task="ecg")
-        expected = logits(model, "ecg")
-        with torch.no_grad(), model.base_model.merged("ecg"):
-            torch.testing.assert_close(model(input_ids=tokens(2, 5)).logits, expected)
-
     def test_no_task_named(self):
         with pytest.raises(BenchError, match="route"):
             adapted()(input_ids=tokens(1, 3))

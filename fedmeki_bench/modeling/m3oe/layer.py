@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import torch
@@ -69,7 +70,8 @@ class M3OELayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
 
     def update_layer(self, adapter_name: str, config: M3OEConfig) -> None:
         """Add the experts of one more adapter: A as LoRA's, B zero, so the layer's output stays as it is."""
-        device = next(iter(self.base_layer.parameters())).device
+        # Some quantised layers, such as GPTQ's, have buffers only.
+        device = next(chain(self.base_layer.parameters(), self.base_layer.buffers())).device
         dtype, rank = expert_dtype(self.base_layer, self.name), config.r * config.num_experts
         self.r[adapter_name], self.num_experts[adapter_name] = config.r, config.num_experts
         self.dropout[adapter_name] = config.lora_dropout

@@ -21,6 +21,7 @@ from fedmeki_bench.modeling.m3oe.config import Descriptions, M3OEConfig, descrip
 from fedmeki_bench.modeling.m3oe.gate import Gate, OpenGate
 from fedmeki_bench.modeling.m3oe.hooks import GateHooks
 from fedmeki_bench.modeling.m3oe.layer import M3OELayer
+from fedmeki_bench.modeling.m3oe.quantised import keep_stored_form
 from fedmeki_bench.modeling.m3oe.report import RouterReport
 from fedmeki_bench.modeling.m3oe.router import Router
 from fedmeki_bench.modeling.m3oe.targets import default_targets, expert_dtype
@@ -65,6 +66,7 @@ class M3OEModel(BaseTuner):  # type: ignore[misc]
         if peft_config.target_modules is None:
             peft_config.target_modules = default_targets(self.model)
         check_targets(peft_config, self.model, self._check_target_module_exists)
+        keep_stored_form(self.model)
         return peft_config
 
     def _create_and_replace(
