@@ -101,7 +101,9 @@ DEMO_ITEMS = 80
 )
 @click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time; same result.")
 @click.option(
-    "--shard", is_flag=True, help="Spread the foundation model's layers over all GPUs, if one is too small for it."
+    "--shard",
+    is_flag=True,
+    help="Spread the foundation model over all GPUs, or over the processes started, if one GPU is too small for it.",
 )
 @click.option("--download", is_flag=True, help="Allow fetching the foundation model from the hub.")
 @click.option(

@@ -112,6 +112,13 @@ class TestShardedModel:
                 for key, value in wanted[part].items():
                     torch.testing.assert_close(found[part][key], value, rtol=1e-5, atol=1e-5)
 
+    def test_checkpointed_layers_are_fetched_again(
+        self, reports: list[dict[str, Any]], alone: dict[str, dict[str, Any]]
+    ) -> None:
+        """Both ways of saving memory together: a layer computed again in the backward pass is gathered again."""
+        for report in reports:
+            assert report["checkpointed"]["losses"] == pytest.approx(alone["fedkim"]["losses"], rel=1e-5)
+
     @pytest.mark.parametrize("name", SHARDED_METHODS)
     def test_answers_are_those_of_the_whole_model(
         self, reports: list[dict[str, Any]], alone: dict[str, dict[str, Any]], name: str

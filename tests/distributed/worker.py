@@ -31,11 +31,18 @@ SHARDED_METHODS = ("fedkim", "fedplug_l", "fedplug")
 SIGNAL, CLINICAL, TEXT = "ecg_abnormal_detection", "mortality_prediction", "signal_noise_clarification"
 
 
-def train_and_answer(name: str = "fedkim", foundation: FoundationModel | None = None) -> dict[str, Any]:
+def train_and_answer(
+    name: str = "fedkim", foundation: FoundationModel | None = None, *, checkpointing: bool = False
+) -> dict[str, Any]:
     """Two rounds without dropout, and answers of both kinds; batches of 4, so that the last one is short."""
     options = {} if name == "fedplug" else {"dropout": 0.0}
     method = make_method(
-        name, [SIGNAL, CLINICAL], foundation=foundation, options=options, prediction_batch_size=3
+        name,
+        [SIGNAL, CLINICAL],
+        foundation=foundation,
+        options=options,
+        prediction_batch_size=3,
+        gradient_checkpointing=checkpointing,
     )
     public = {SIGNAL: make_examples(SIGNAL, 6), CLINICAL: make_examples(CLINICAL, 4)}
     # Answers come first, as in a run that is continued after an interruption.
@@ -138,6 +145,7 @@ def main(folder: Path, store: Path) -> None:
     processes.sum_gradients(weights)
     report["gradients"] = [None if one.grad is None else one.grad.tolist() for one in weights]
     report["sharded"] = {name: train_and_answer(name, sharded()) for name in SHARDED_METHODS}
+    report["checkpointed"] = train_and_answer("fedkim", sharded(), checkpointing=True)
     report["kept"] = kept_shares(sharded())
     report["merge"] = refused_merge(sharded())
     report["sharded_run"] = start(config(shard=True), store, folder / "sharded").folder.name
