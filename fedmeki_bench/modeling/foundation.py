@@ -151,11 +151,18 @@ def load_foundation_model(
     model.eval()
     for parameter in model.parameters():
         parameter.requires_grad_(False)
+    model.get_output_embeddings().register_forward_pre_hook(_contiguous)
     if tokenizer.pad_token_id is None:
         # Padding is always masked, so any existing token serves; adding one would change the model.
         tokenizer.pad_token_id = tokenizer.eos_token_id
     sharded = over_processes or device_map is not None
     return FoundationModel(name, revision, name == "tiny", model, tokenizer, sharded, collective=over_processes)
+
+
+def _contiguous(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    # A slice of the last positions is not in one piece. torch would multiply it row by row of the batch, and oneDNN
+    # would copy the whole output matrix, the model's largest, for each row.
+    return (inputs[0].contiguous(),)
 
 
 def model_revision(name: str, *, download: bool = False) -> str:
