@@ -1,6 +1,6 @@
 """Speed and memory of M3OE, each as a ratio against a named reference, measured side by side in one run.
 
-    python benchmarks/bench_m3oe.py [--quick] [--json] [--only KEY ...] [--repeats N] [--threads N] [--clock wall|cpu]
+    python benchmarks/bench_m3oe.py [--quick] [--json] [--only KEY ...] [--repeats N] [--threads N] [--torch-products]
 
 Repetitions of the two sides alternate, and a ratio is the median over pairs, so that a busy machine slows
 both; on a very busy one, `--clock cpu` counts the process's own time instead of the wall's. Where a ratio is
@@ -12,44 +12,26 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
+from einsum_experts import ALPHA, DROPOUT, EXPERTS, RANK, EinsumExperts, with_einsum_experts
+from ratios import Bound, Ratios, Settings, table, worst
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# First: lets peft and transformers import beside another torchvision.
 from fedmeki_bench.modeling.cpu_products import float32_products
 
-EXPERTS, RANK, ALPHA, DROPOUT = 12, 8, 32, 0.1
 ROWS, TOKENS = 4, 256
 WIDTHS = (2048, 4096)
 ECG_TOKENS = 23
 """Twelve leads and the eleven words of `ecg_abnormal_detection`."""
 DESCRIPTIONS = {name: {"task": list(range(1, 21)), "modalities": list(range(21, 61))} for name in ("a", "b")}
-
-
-Ratios = dict[str, dict[str, float]]
-"""Key to width to ratio."""
-
-
-@dataclass(frozen=True)
-class Bound:
-    """What a key should reach: at least or at most `limit`."""
-
-    text: str
-    limit: float
-    at_least: bool
-
-    def met(self, value: float) -> bool:
-        """Whether `value` keeps to the bound."""
-        return value >= self.limit if self.at_least else value <= self.limit
 
 
 BOUNDS = {
@@ -61,54 +43,6 @@ BOUNDS = {
     "fedkim_over_fedplug_l_block_7b": Bound("the same on one block of the 7B shapes", 1.15, False),
     "yesno_over_sampling": Bound("answers a second: yes/no by likelihood over sampling 16 tokens", 4.0, True),
 }
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to measure.
-
-    Attributes:
-        device: where.
-        dtype: of the base model.
-        repeats: pairs of a small measurement; large ones take a third as many.
-        widths: of the single layers.
-        tokens: in a row.
-        clock: gives seconds.
-    """
-
-    device: torch.device
-    dtype: torch.dtype
-    repeats: int
-    widths: tuple[int, ...]
-    tokens: int
-    clock: Callable[[], float]
-
-    @property
-    def few(self) -> int:
-        """Pairs of a large measurement."""
-        return max(3, self.repeats // 3)
-
-    def seconds(self, run: Callable[[], object]) -> float:
-        """Time of one call."""
-        start = self.clock()
-        run()
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return self.clock() - start
-
-    def ratio(self, first: Callable[[], object], second: Callable[[], object], pairs: int) -> float:
-        """Time of `first` over time of `second`: median over alternating pairs, after a call of each."""
-        self.seconds(first)
-        self.seconds(second)
-        ratios = []
-        for index in range(pairs):
-            # Every other pair the other way round: whoever runs second finds warmer or hotter hardware.
-            if index % 2:
-                later = self.seconds(second)
-                ratios.append(self.seconds(first) / later)
-            else:
-                ratios.append(self.seconds(first) / self.seconds(second))
-        return statistics.median(ratios)
 
 
 def kept_bytes(run: Callable[[], Tensor], parameters: list[Tensor]) -> int:
@@ -126,26 +60,6 @@ def kept_bytes(run: Callable[[], Tensor], parameters: list[Tensor]) -> int:
         result = run()
     assert result.requires_grad
     return sum(storage.nbytes() for storage in kept.values())
-
-
-class EinsumExperts(nn.Module):
-    """Eq. 5 as it is written, and as the release computes it: every expert's output in full, then their mixture."""
-
-    def __init__(self, base: nn.Linear, columns: Tensor, a: Tensor, b: Tensor) -> None:
-        super().__init__()
-        self.base, self.dropout, self.scaling = base, nn.Dropout(DROPOUT), ALPHA / RANK
-        self.a = nn.Parameter(a.view(EXPERTS, RANK, -1).clone())
-        self.b = nn.Parameter(b.view(-1, EXPERTS, RANK).transpose(0, 1).contiguous())
-        self.alpha = columns
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(rows, tokens, in) to (rows, tokens, out), with a (rows, tokens, P, out) tensor in between."""
-        dropped = self.dropout(x)
-        down = torch.einsum("nti,pri->ntpr", dropped, self.a.to(x.dtype))
-        up = torch.einsum("ntpr,por->ntpo", down, self.b.to(x.dtype))
-        mixed = torch.einsum("ntpo,np->nto", up, self.alpha.to(x.dtype))
-        result: Tensor = self.base(x) + self.scaling * mixed
-        return result
 
 
 def layer_ratios(settings: Settings) -> Ratios:
@@ -313,7 +227,7 @@ def yesno_ratio(settings: Settings) -> Ratios:
     in full in every layer there.
     """
     foundation = _smollm2(settings)
-    release, merged = _with_einsum_experts(_smollm2(settings).model), _fedkim(_smollm2(settings).model).eval()
+    release, merged = with_einsum_experts(_smollm2(settings).model, ROWS), _fedkim(_smollm2(settings).model).eval()
     with merged.base_model.merged("a"):
         return {
             "yesno_over_sampling": {
@@ -350,20 +264,6 @@ def _yesno_ratio(foundation: Any, theirs: Any, ours: Any, tokens: int, settings:
     return settings.ratio(sampling, yes_no, settings.few)
 
 
-def _with_einsum_experts(model: Any) -> Any:
-    """The model with experts as the release computes them in every linear layer of attention and MLP."""
-    generator = torch.Generator().manual_seed(0)
-    weights = torch.softmax(torch.randn(1, EXPERTS, generator=generator), dim=1)
-    for parent in list(model.modules()):
-        for name, layer in list(parent.named_children()):
-            if isinstance(layer, nn.Linear) and name != "lm_head":
-                a = torch.randn(EXPERTS * RANK, layer.in_features, generator=generator) * layer.in_features**-0.5
-                b = torch.zeros(layer.out_features, EXPERTS * RANK)
-                experts = EinsumExperts(layer, weights.expand(ROWS, -1), a, b)
-                setattr(parent, name, experts.to(layer.weight.device, layer.weight.dtype))
-    return model.eval()
-
-
 MEASUREMENTS: dict[Callable[[Settings], Ratios], tuple[str, ...]] = {
     layer_ratios: ("einsum_over_ours_time", "einsum_over_ours_memory", "ours_over_lora96_time"),
     merged_ratios: ("merged_over_base_time",),
@@ -372,11 +272,6 @@ MEASUREMENTS: dict[Callable[[Settings], Ratios], tuple[str, ...]] = {
     yesno_ratio: ("yesno_over_sampling",),
 }
 """Each measurement with the keys it gives."""
-
-
-def worst(key: str, by_width: dict[str, float]) -> float:
-    """The value furthest from the bound's good side."""
-    return min(by_width.values()) if BOUNDS[key].at_least else max(by_width.values())
 
 
 def main() -> None:
@@ -388,6 +283,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's)")
     parser.add_argument("--repeats", type=int, help="pairs of a small measurement (default 9, quick 5)")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="what is timed")
+    parser.add_argument(
+        "--torch-products", action="store_true", help="torch's choice for float32 products, not a run's"
+    )
     parser.add_argument("-o", "--output", type=Path, help="also write the JSON object here")
     arguments = parser.parse_args()
     if arguments.threads:
@@ -402,14 +300,14 @@ def main() -> None:
         clock=time.perf_counter if arguments.clock == "wall" else time.process_time,
     )
     details: Ratios = {}
-    with float32_products(settings.device) as products:
+    with nullcontext("default") if arguments.torch_products else float32_products(settings.device) as products:
         for measure, keys in MEASUREMENTS.items():
             if not arguments.only or set(keys) & set(arguments.only):
                 print(f"measuring {', '.join(keys)}", file=sys.stderr, flush=True)
                 measured = measure(settings)
                 print(json.dumps(measured), file=sys.stderr, flush=True)
                 details |= measured
-    values = {key: round(worst(key, by_width), 3) for key, by_width in details.items()}
+    values = {key: round(worst(BOUNDS[key], by_width), 3) for key, by_width in details.items()}
     report = {
         **values,
         "details": {key: {name: round(value, 3) for name, value in found.items()} for key, found in details.items()},
@@ -427,20 +325,7 @@ def main() -> None:
     }
     if arguments.output:
         arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(report, indent=1) if arguments.json else table(details))
-
-
-def table(details: Ratios) -> str:
-    """One row a key and width: measured, wanted, met or not."""
-    from tabulate import tabulate
-
-    rows = []
-    for key, by_width in details.items():
-        bound = BOUNDS[key]
-        wanted = f"{'>=' if bound.at_least else '<='} {bound.limit:g}"
-        for width, value in by_width.items():
-            rows.append([key, bound.text, width, f"{value:.3f}", wanted, "yes" if bound.met(value) else "NO"])
-    return str(tabulate(rows, ["key", "what", "width", "measured", "wanted", "met"], tablefmt="github"))
+    print(json.dumps(report, indent=1) if arguments.json else table(details, BOUNDS))
 
 
 if __name__ == "__main__":

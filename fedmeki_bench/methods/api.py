@@ -78,7 +78,7 @@ class ServerTraining:
         betas: Adam's decay rates.
         weight_decay: decoupled weight decay.
         batch_size: examples an optimiser step, whatever the micro-batch (gradients are accumulated).
-        micro_batch_size: examples held in memory at once; changes speed and memory, not the result.
+        micro_batch_size: examples held in memory at once; changes speed and memory, and the result by rounding only.
         epochs: passes over the public split a round.
         clip: largest gradient norm.
         warmup: share of all steps in which the learning rate rises; then it falls linearly to zero.
