@@ -16,6 +16,7 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor
 
 from fedmeki_bench.data import Inputs
+from fedmeki_bench.errors import BenchError
 from fedmeki_bench.methods.alignment import Sequences, answer_ids, length_key, prompt_text
 from fedmeki_bench.methods.api import Answer, MethodContext
 from fedmeki_bench.methods.processes import current_processes
@@ -43,6 +44,9 @@ def in_batches(
 
     Where several processes run together, each answers its share of the inputs and all get all answers. If they share a
     sharded model, their batches have one size and number, so that memory running out is an error.
+
+    Raises:
+        BenchError: that error; another size continues the run.
     """
     processes = current_processes()
     order = sorted(range(len(inputs)), key=lambda row: length_key(inputs[row]), reverse=True)
@@ -58,8 +62,15 @@ def in_batches(
         try:
             found = answer([inputs[row] for row in rows])
         except RuntimeError as error:
-            if size == 1 or collective or not should_reduce_batch_size(error):
+            if size == 1 or not should_reduce_batch_size(error):
                 raise
+            if collective:
+                raise BenchError(
+                    "memory ran out while the processes answered together",
+                    where=f"process {processes.rank}",
+                    found=f"batches of {size}, which one process cannot make smaller alone",
+                    fix=f"continue the run with --prediction-batch-size {size // 2}: it changes no answer",
+                ) from error
         if found is None:
             # Only here, outside the handler, does nothing hold on to the failed batch's tensors any more.
             clear_device_cache(garbage_collection=True)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
 
 from fedmeki_bench.data import Inputs
+from fedmeki_bench.errors import BenchError
 from fedmeki_bench.methods import Answer, MethodContext, ServerTraining
 from fedmeki_bench.methods.answering import in_batches
 from fedmeki_bench.modeling.encoders import Encoders
+from fedmeki_bench.modeling.foundation import FoundationModel
 from tests.examples import make_inputs
 
 INPUTS = [make_inputs("mortality_prediction", number) for number in range(11)]
@@ -78,6 +81,13 @@ def test_an_input_that_does_not_fit_alone_is_an_error() -> None:
     """There is nothing left to halve."""
     with pytest.raises(torch.OutOfMemoryError):
         in_batches(INPUTS, context(8), Device(0))
+
+
+def test_with_a_model_sharded_over_processes_the_error_says_how_to_go_on() -> None:
+    """The others wait inside the pass; another size, given to all, changes no answer."""
+    shared = FoundationModel("tiny", "0", True, None, None, sharded=True, collective=True)
+    with pytest.raises(BenchError, match="--prediction-batch-size 4"):
+        in_batches(INPUTS, replace(context(None, "cuda"), foundation_model=shared), Device(5))
 
 
 def test_other_errors_are_not_taken_for_lack_of_memory() -> None:
