@@ -1,7 +1,6 @@
 """Figures of a leaderboard through matplotlib: PNG and PDF for papers, SVG inside the HTML page.
 
-Colours are Okabe and Ito's, told apart by colour-blind readers; markers and line styles differ as well. Files
-carry no date, so equal records give equal figures.
+Files carry no date, so equal records give equal figures.
 """
 
 from __future__ import annotations
@@ -10,12 +9,12 @@ import html
 import io
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedmeki_bench.files import write_bytes
+from fedmeki_bench.reporting._figure_style import COLOURS, INK, LINES, MARKERS, figure_style, new_figure
 from fedmeki_bench.reporting._names import BACKBONES, METRICS, metric_label
 from fedmeki_bench.reporting._types import Entry, Table
 from fedmeki_bench.reporting.cost import cost_points, pareto_front
@@ -29,53 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FIGURES", "draw_figures", "figure_svg", "write_figures"]
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D00", "#7F7F7F")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
-LINES = ("-", "--", "-.", ":")
-
-INK = "#010203"
-"""Colour of text and axes; in the page's SVG it becomes the page's own text colour, light or dark."""
-
 MOST_LINES = 8
 """Entries drawn in one radar or curve figure; more could not be told apart."""
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    import matplotlib
-
-    settings = {
-        "font.size": 9,
-        "font.family": "sans-serif",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.edgecolor": INK,
-        "axes.labelcolor": INK,
-        "axes.titlesize": 10,
-        "axes.titlelocation": "left",
-        "text.color": INK,
-        "xtick.color": INK,
-        "ytick.color": INK,
-        "grid.color": "#808080",
-        "grid.alpha": 0.25,
-        "legend.frameon": False,
-        # Names come from submissions: a dollar sign is a dollar sign, not mathematics.
-        "text.parse_math": False,
-        "svg.fonttype": "none",
-        "svg.hashsalt": "fedmeki-bench",
-        "pdf.fonttype": 42,
-        "figure.constrained_layout.use": True,
-    }
-    with matplotlib.rc_context(settings):  # type: ignore[arg-type]
-        yield
-
-
-def _new(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height))
-    axes = figure.subplots(rows, columns, squeeze=False, **options)
-    return figure, list(axes.flat)
 
 
 def _short(text: str, limit: int = 34) -> str:
@@ -111,7 +65,7 @@ def _radar(record: Mapping[str, Any]) -> Figure | None:
     ]
     # A backbone that was not run has only its published outline, and a panel only if no other was run either.
     ran = [name for name in BACKBONES if any(entry.backbone == name for entry in own)] or list(BACKBONES)
-    figure, panels = _new(1, len(ran), 5.2 * len(ran), 5.6, subplot_kw={"projection": "polar"})
+    figure, panels = new_figure(1, len(ran), 5.2 * len(ran), 5.6, subplot_kw={"projection": "polar"})
     for panel, backbone in zip(panels, ran, strict=True):
         axes = [axis for axis in figure2_axes() if axis.backbone == backbone and axis.task in shorts]
         shown = [entry for entry in own if entry.backbone in (backbone, None)][:MOST_LINES]
@@ -178,7 +132,7 @@ def _bars(view: str, metric: str) -> Callable[[Mapping[str, Any]], Figure | None
         columns = min(5, len(tasks))
         rows = math.ceil(len(tasks) / columns)
         height = rows * (0.24 * len(entries) + 0.9)
-        figure, panels = _new(rows, columns, 2.1 + 1.8 * columns, height, sharey=True)
+        figure, panels = new_figure(rows, columns, 2.1 + 1.8 * columns, height, sharey=True)
         for panel in panels[len(tasks) :]:
             panel.set_visible(False)
         for panel, task in zip(panels, tasks, strict=False):
@@ -237,7 +191,7 @@ def _curves(record: Mapping[str, Any]) -> Figure | None:
             lines.append((names.get(key, key), training))
     if not lines:
         return None
-    figure, panels = _new(1, 3, 9.5, 3.0)
+    figure, panels = new_figure(1, 3, 9.5, 3.0)
     for index, (name, training) in enumerate(lines[:MOST_LINES]):
         rounds = training["rounds"]
         development = [[v for v in row["development"].values() if v is not None] for row in rounds]
@@ -283,7 +237,7 @@ def _traffic(record: Mapping[str, Any]) -> Figure | None:
     ]
     if not rows:
         return None
-    figure, panels = _new(1, 1, 6.5, 0.9 + 0.34 * len(rows))
+    figure, panels = new_figure(1, 1, 6.5, 0.9 + 0.34 * len(rows))
     panel = panels[0]
     up = [cost["bytes_up"] / 1e6 for _, cost in rows]
     down = [cost["bytes_down"] / 1e6 for _, cost in rows]
@@ -314,7 +268,7 @@ def _pareto(record: Mapping[str, Any]) -> Figure | None:
     if not points:
         return None
     names = _labels(record)
-    figure, panels = _new(1, 2, 9.5, 3.6, sharey=True)
+    figure, panels = new_figure(1, 2, 9.5, 3.6, sharey=True)
     axes = (("minutes", "time of the run (min)"), ("traffic_megabytes", "traffic of the run (MB)"))
     for panel, (cost, label) in zip(panels, axes, strict=True):
         for index, point in enumerate(points):
@@ -365,7 +319,7 @@ FIGURES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], Figure | None]]] 
 def draw_figures(record: Mapping[str, Any]) -> dict[str, tuple[str, Figure]]:
     """The figures that the record has numbers for: name to caption and figure."""
     drawn = {}
-    with _style():
+    with figure_style():
         for name, (caption, draw) in FIGURES.items():
             figure = draw(record)
             if figure is not None:
@@ -391,7 +345,7 @@ def write_figures(drawn: Mapping[str, tuple[str, Figure]], folder: Path) -> list
                 path.unlink(missing_ok=True)
                 continue
             buffer = io.BytesIO()
-            with _style():
+            with figure_style():
                 drawn[name][1].savefig(buffer, format=ending, dpi=160, bbox_inches="tight", metadata=metadata)
             write_bytes(path, buffer.getvalue())
             files.append(path)
@@ -407,7 +361,7 @@ def figure_svg(figure: Figure, title: str, name: str) -> str:
         name: put before every id, so that several figures fit one page.
     """
     buffer = io.StringIO()
-    with _style():
+    with figure_style():
         figure.savefig(
             buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None, "Creator": None}
         )
