@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pyarrow as pa
 from fedmeki_bench.data._plan import TaskPlan
 from fedmeki_bench.data._records import SHARD_RECORDS, Shard, record_schema, write_shard
 from fedmeki_bench.sources import Source
+from fedmeki_bench.workers import deaths_explained, worker_pool
 
 __all__ = ["Progress", "decode"]
 
@@ -22,7 +22,11 @@ Progress = Callable[[str, int, int], None]
 
 
 def decode(plans: Mapping[str, TaskPlan], out: Path, workers: int, progress: Progress | None) -> dict[str, list[Shard]]:
-    """Shards of every record source, in the order of their keys."""
+    """Shards of every record source, in the order of their keys.
+
+    Raises:
+        BenchError: a worker died.
+    """
     jobs: list[tuple[str, Path, tuple[str, ...]]] = []
     total: dict[str, int] = {}
     schemas: dict[str, pa.Schema] = {}
@@ -50,13 +54,12 @@ def decode(plans: Mapping[str, TaskPlan], out: Path, workers: int, progress: Pro
         for number in range(len(jobs)):
             finish(number, write_shard(*arguments(number)))
     else:
-        # Fresh interpreters: a forked child would inherit locks held by the parent's threads (Arrow,
-        # progress bar).
-        pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+        pool = worker_pool(workers)
         try:
-            futures = {pool.submit(write_shard, *arguments(number)): number for number in range(len(jobs))}
-            for future in as_completed(futures):
-                finish(futures[future], future.result())
+            with deaths_explained(out / "records"):
+                futures = {pool.submit(write_shard, *arguments(number)): number for number in range(len(jobs))}
+                for future in as_completed(futures):
+                    finish(futures[future], future.result())
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
     shards: dict[str, list[Shard]] = defaultdict(list)

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 
-from fedmeki_bench.errors import BenchError
 from fedmeki_bench.simulate._source import SourceSimulator
+from fedmeki_bench.workers import deaths_explained, worker_pool
 
 __all__ = ["Run", "runner"]
 
@@ -36,8 +31,7 @@ def runner(workers: int) -> Iterator[Run]:
     if workers == 1:
         yield _run_here
         return
-    # Spawned, not forked: the caller may run threads, and a lock they hold while forking never opens again.
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker) as pool:
+    with worker_pool(workers) as pool:
 
         def run(simulator: SourceSimulator, folder: Path, done: Callable[[int], None]) -> None:
             units = simulator.units()
@@ -47,33 +41,14 @@ def runner(workers: int) -> Iterator[Run]:
                 for i in range(0, units, step)
             ]
             try:
-                for job in as_completed(jobs):
-                    done(job.result())
-            except BrokenProcessPool as error:
-                raise BenchError(
-                    "a process that writes records has died",
-                    where=folder,
-                    fix="it may have been killed for want of memory: use fewer workers",
-                ) from error
+                with deaths_explained(folder):
+                    for job in as_completed(jobs):
+                        done(job.result())
             finally:
                 for job in jobs:
                     job.cancel()
 
         yield run
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, which then lets its workers end; and do not outlive a parent that was killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    # The pool would wait for work for ever; there is nothing to clean up that a kill would not have left as well.
-    os._exit(1)
 
 
 def _run_here(simulator: SourceSimulator, folder: Path, done: Callable[[int], None]) -> None:
