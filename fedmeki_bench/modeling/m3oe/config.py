@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from peft import PeftConfig
 
 from fedmeki_bench.errors import Fault, FaultsError
-from fedmeki_bench.modeling.m3oe._register import peft_type
+from fedmeki_bench.modeling.m3oe._peft_type import peft_type
 
 __all__ = ["Descriptions", "M3OEConfig", "description_faults"]
 
