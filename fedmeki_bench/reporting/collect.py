@@ -74,12 +74,12 @@ def left_out_reason(result: Mapping[str, Any]) -> str | None:
 def data_identity(result: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
     """A name for the test items of an evaluation: equal names mean the same items of the same task.
 
-    A run on a sample of the test part (`--limit`) is comparable only with runs of the same seed.
+    A run on a sample (`--limit`) answers the first items of the test part, whose order is the split's, whatever the
+    run's seed: split and number of items name the sample.
     """
     task = result["tasks"][evaluation["task"]]
-    sampled = evaluation["n"] != task["counts"].get("test")
     identity = [evaluation["task"], task["spec_hash"], task["split_hash"], task["simulated"], evaluation["n"]]
-    return content_hash([*identity, result["seed"] if sampled else None])[:16]
+    return content_hash(identity)[:16]
 
 
 def percent(fraction: float | None) -> float | None:
@@ -109,7 +109,7 @@ def _origin(candidate: Candidate) -> str:
     first, many = candidate.first, len(candidate.results) > 1
     seeds = ", ".join(str(result["seed"]) for result in candidate.results)
     parts = [candidate.remark, f"run {first['run_id']}", f"profile {first['profile']}"]
-    parts.append(f"mean of seeds {seeds}, in brackets the lowest and highest seed" if many else f"seed {seeds}")
+    parts.append(f"mean of seeds {seeds}, intervals from the lowest to the highest seed" if many else f"seed {seeds}")
     model = first["foundation_model"]
     if model is not None:
         parts.append(clean_name(" ".join(filter(None, [model["name"], model["revision"]]))))

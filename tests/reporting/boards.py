@@ -95,6 +95,7 @@ def write_run(
     seed: int = 0,
     quality: float = 0.9,
     n: int = 100,
+    whole: int | None = None,
     tasks: Sequence[tuple[str, str]] = TASKS,
     **overrides: Any,
 ) -> dict[str, Any]:
@@ -107,6 +108,7 @@ def write_run(
         seed: of the answers, and the run's.
         quality: share of right answers, about.
         n: test items a task.
+        whole: items of the test part, if the run is limited to the first `n`.
         tasks: protocol and task of each evaluation.
         overrides: as for `make_result`.
 
@@ -124,7 +126,7 @@ def write_run(
             "source": spec.source,
             "spec_hash": spec.hash,
             "spec_version": spec.version,
-            "counts": {"test": n},
+            "counts": {"test": whole or n},
             "used": {"test": n},
         }
         rows = reference_rows(spec, _labels(spec, n), metrics=METRICS)

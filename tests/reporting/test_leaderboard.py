@@ -68,6 +68,15 @@ class TestRanking:
         write_run(tmp_path, "bad", quality=0.5, tasks=ONE, n=90)
         assert ranks(tmp_path) == {}
 
+    def test_seeds_of_a_limited_run_answer_the_same_items(self, tmp_path: Path) -> None:
+        """The first items of the split's order, whatever the seed: ranked together, one pair of constant rows."""
+        for method, quality in (("good", 0.95), ("bad", 0.5)):
+            for seed in (1, 2):
+                write_run(tmp_path, method, seed=seed, quality=quality, tasks=ONE, n=100, whole=400)
+        assert ranks(tmp_path) == {"good": "best"}
+        table = table_of(compile_record(runs=[tmp_path]).record, "multi_task")
+        assert [entry.kind for entry in table.entries].count("constant") == 2
+
     def test_without_labels_nothing_is_ranked(self, tmp_path: Path) -> None:
         for method, quality in (("good", 0.95), ("bad", 0.5)):
             write_run(tmp_path, method, quality=quality, tasks=ONE)
