@@ -125,7 +125,7 @@ def command(
     The same command continues an interrupted run, and shows the tables of a finished one. Without prepared data and
     without a profile, a small simulated corpus is made and the demo profile runs on it.
 
-    On several GPUs: accelerate launch --multi_gpu -m fedmeki_bench run ...
+    On several GPUs: torchrun --nproc-per-node 4 -m fedmeki_bench run ...
     """
     from fedmeki_bench.data import DEFAULT_STORE, PreparedStore
     from fedmeki_bench.methods import load_method

@@ -1,6 +1,6 @@
 """The processes that train together, one a GPU: who does which share, and how their shares become one result.
 
-A run is one process unless `accelerate launch` or `torchrun` started several. Every process holds the whole model (or,
+A run is one process unless `torchrun` or `accelerate launch` started several. Every process holds the whole model (or,
 sharded, its part of each layer) and goes through the same stages in the same order; the server's micro-batches and the
 inputs of prediction are shared out. All that happens together is a sum of gradients, a gathering of answers, and
 decisions taken over from the main process.
@@ -168,7 +168,7 @@ def current_processes(device: str = "auto") -> Processes:
             f"WORLD_SIZE says {os.environ['WORLD_SIZE']} processes, but not how to find them",
             expected=f"the variables {', '.join(needed)}",
             found=f"no {', '.join(absent)}",
-            fix="start with `accelerate launch` or `torchrun`, or unset WORLD_SIZE for one process",
+            fix="start with `torchrun` or `accelerate launch`, or unset WORLD_SIZE for one process",
         )
     from accelerate import PartialState
 

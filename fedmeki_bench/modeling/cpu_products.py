@@ -1,10 +1,9 @@
 """Float32 matrix products on a CPU by the library that uses all of it.
 
-torch hands them to MKL, which on processors that are not Intel's keeps to half of the vector width: products take
-twice as long as they need. oneDNN comes with torch as well and uses the full width. torch has no switch that says so;
-it turns to oneDNN when products *may* be rounded to bfloat16, which oneDNN then does only where the processor
-multiplies bfloat16 matrices (AMX). So the permission is given, what comes of it is measured, and it is withdrawn at
-once if anything was rounded.
+torch hands them to MKL, which on AMD's processors keeps to half of the vector width: products take twice as long as
+they need. oneDNN comes with torch as well and uses the full width. torch has no switch that says so; it turns to oneDNN
+when products *may* be rounded to bfloat16, which oneDNN then does only where the processor multiplies bfloat16 matrices
+(AMX). So the permission is given, what comes of it is measured, and it is withdrawn at once if anything was rounded.
 """
 
 from __future__ import annotations
