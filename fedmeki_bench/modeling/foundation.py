@@ -121,7 +121,6 @@ def load_foundation_model(
     dtype: torch.dtype = torch.float32,
     download: bool = False,
     device_map: DeviceMap | None = None,
-    over_processes: bool = False,
 ) -> FoundationModel:
     """Load and freeze a foundation model.
 
@@ -130,8 +129,8 @@ def load_foundation_model(
         device: where to put it, if it is not sharded.
         dtype: of its weights; float32 on CPU, where bfloat16 is slow.
         download: allow fetching from the hub; without it only what is on this machine is used.
-        device_map: shards the model: `auto` balances whole layers over all GPUs, a mapping says where each module goes.
-        over_processes: shards the model over the processes of torch's process group, each of which calls this.
+        device_map: shards the model: `auto` balances whole layers over all GPUs, a mapping says where each module goes,
+            and `processes` splits every layer between the processes of torch's process group, each of which calls this.
 
     Raises:
         UsageError: there is no such model here; says what to do.
@@ -142,21 +141,19 @@ def load_foundation_model(
     logging.disable_progress_bar()
     revision = model_revision(name, download=download)
     model, tokenizer = _load(name, dtype, download)
-    if over_processes:
-        shard_over_processes(model, device)
-    elif device_map is not None:
-        shard(model, device_map)
-    else:
+    model.eval().requires_grad_(False)
+    if device_map is None:
         model.to(device)
-    model.eval()
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
+    elif device_map == "processes":
+        shard_over_processes(model, device)
+    else:
+        shard(model, device_map)
     model.get_output_embeddings().register_forward_pre_hook(_contiguous)
     if tokenizer.pad_token_id is None:
         # Padding is always masked, so any existing token serves; adding one would change the model.
         tokenizer.pad_token_id = tokenizer.eos_token_id
-    sharded = over_processes or device_map is not None
-    return FoundationModel(name, revision, name == "tiny", model, tokenizer, sharded, collective=over_processes)
+    sharded, collective = device_map is not None, device_map == "processes"
+    return FoundationModel(name, revision, name == "tiny", model, tokenizer, sharded, collective)
 
 
 def _contiguous(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:

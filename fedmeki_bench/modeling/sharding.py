@@ -14,13 +14,16 @@ import torch
 
 from fedmeki_bench.errors import BenchError, UsageError
 
-__all__ = ["DeviceMap", "shard", "shard_over_processes"]
+__all__ = ["DeviceMap", "Placement", "shard", "shard_over_processes"]
 
-DeviceMap = Literal["auto"] | Mapping[str, str | int | torch.device]
-"""`auto`, or module name to device."""
+Placement = Literal["auto"] | Mapping[str, str | int | torch.device]
+"""Whole layers, all driven by one process: `auto` balances them over the GPUs; or module name to device."""
+
+DeviceMap = Placement | Literal["processes"]
+"""`processes`: a part of each layer in every process of torch's process group."""
 
 
-def shard(model: Any, device_map: DeviceMap) -> None:
+def shard(model: Any, device_map: Placement) -> None:
     """Move each layer of a loaded `transformers` model to its device; hooks then move what passes between them.
 
     The model is read into the computer's memory first, so that is where it must fit as a whole.
@@ -58,7 +61,7 @@ def shard_over_processes(model: Any, device: torch.device) -> None:
     memory first; no GPU ever holds it.
 
     Args:
-        model: a loaded `transformers` model, on the CPU.
+        model: a loaded `transformers` model, on the CPU and frozen: the processes exchange no gradients of it.
         device: this process's.
 
     Raises:
@@ -77,8 +80,6 @@ def shard_over_processes(model: Any, device: torch.device) -> None:
             expected="the class of its decoder layers in `_no_split_modules`",
             found=", ".join(sorted(kinds)) or "nothing",
         )
-    # Frozen before they are split up: the processes have no gradients of them to exchange.
-    model.requires_grad_(False)
     inside = {parameter for layer in layers for parameter in layer.parameters()}
     mesh = init_device_mesh(device.type, (get_world_size(),))
     for layer in layers:

@@ -23,6 +23,7 @@ from fedmeki_bench.modeling.client import LocalModel
 from fedmeki_bench.modeling.cpu_products import ProductLibrary, float32_products
 from fedmeki_bench.modeling.encoders import EncoderOptions, Encoders, build_encoders
 from fedmeki_bench.modeling.foundation import FoundationModel, load_foundation_model, model_revision
+from fedmeki_bench.modeling.sharding import DeviceMap
 from fedmeki_bench.runner.config import Protocol, RunConfig
 from fedmeki_bench.runner.dataset import RunData, gather
 from fedmeki_bench.runner.environment import StageClock, offline, pick_device, provenance, utc_now
@@ -111,14 +112,14 @@ class _Run:
         self.foundation: FoundationModel | None = None
         if revision is not None:
             events.note(f"loading the foundation model {config.foundation_model}")
+            sharding: DeviceMap = "auto" if self.processes.count == 1 else "processes"
             with self.clock.stage("load foundation model"):
                 self.foundation = load_foundation_model(
                     config.foundation_model,
                     device=self.device,
                     dtype=self.dtype,
                     download=config.download,
-                    device_map="auto" if config.shard and self.processes.count == 1 else None,
-                    over_processes=config.shard and self.processes.count > 1,
+                    device_map=sharding if config.shard else None,
                 )
             # Of a sharded model, everything else lives where its first layer is.
             self.device = self.foundation.device

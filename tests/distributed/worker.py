@@ -59,7 +59,7 @@ def train_and_answer(
 
 def sharded() -> FoundationModel:
     """The tiny model, each process with its part of the layers."""
-    return load_foundation_model("tiny", device=torch.device("cpu"), over_processes=True)
+    return load_foundation_model("tiny", device=torch.device("cpu"), device_map="processes")
 
 
 def kept_shares(foundation: FoundationModel) -> dict[str, float]:

@@ -180,7 +180,7 @@ class M3OELayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             self.merged_adapters.append(adapter)
 
     @property
-    def obstacle(self) -> str | None:
+    def merge_obstacle(self) -> str | None:
         """Why nothing can be added to the layer's weight: `quantised`, or `sharded` over processes; None if it can."""
         if self.quantization_backend is not None:
             return "quantised"
@@ -188,9 +188,9 @@ class M3OELayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
 
     def check_mergeable(self) -> None:
         """Raise a BenchError if the layer is quantised or sharded over processes."""
-        if self.obstacle is not None:
+        if self.merge_obstacle is not None:
             raise BenchError(
-                f"experts cannot be merged into a {self.obstacle} layer",
+                f"experts cannot be merged into a {self.merge_obstacle} layer",
                 where=self.name,
                 found=type(self.base_layer).__name__,
                 fix='use `merged(task, into="pair")`, which leaves the weight alone',

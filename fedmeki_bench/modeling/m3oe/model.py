@@ -254,7 +254,7 @@ class M3OEModel(BaseTuner):  # type: ignore[misc]
         layers = list(self.layers().values())
         if any(layer.merged or layer.is_folded for layer in layers):
             raise UsageError("experts are merged already", fix="unmerge them before merging another task")
-        untouchable = any(layer.obstacle for layer in layers)
+        untouchable = any(layer.merge_obstacle for layer in layers)
         undo: Callable[[M3OELayer], None]
         if into == "pair" or (into == "auto" and untouchable):
             with self._gate_for(task):
